@@ -1,0 +1,21 @@
+"""The command. Without arguments it is the MCP server on stdio, and starts without the command line's imports."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Serve on stdio, or do what the arguments say."""
+    if len(sys.argv) == 1:
+        from mcp_agent_eval.mcp_server.server import serve_stdio
+
+        serve_stdio()
+    else:
+        from mcp_agent_eval.cli.main import main as command_line
+
+        command_line()
+
+
+if __name__ == "__main__":
+    main()

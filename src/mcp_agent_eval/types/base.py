@@ -1,0 +1,70 @@
+"""What every noun shares: frozen, strict about unknown fields, stamped with an id and its times."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+LOCAL_COMPANY = "00000000-0000-4000-8000-000000000000"
+"""The contract stamps a company on every row; the embedded engine has just this one."""
+
+Kind = Literal["agent", "persona", "case", "suite"]
+"""The nouns that are created, changed and deleted by their users."""
+
+Json = dict[str, Any]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Language = Literal["en", "he"]
+
+T = TypeVar("T")
+
+
+def now() -> datetime:
+    """This moment in UTC, to the microsecond."""
+    return datetime.now(UTC)
+
+
+class Model(BaseModel):
+    """Frozen, and an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+class Stamped(Model):
+    """What the store adds to a draft."""
+
+    id: str
+    company_id: str = LOCAL_COMPANY
+    created_at: datetime = Field(default_factory=now)
+    updated_at: datetime = Field(default_factory=now)
+    deleted_at: datetime | None = None
+
+
+class Page(Model, Generic[T]):
+    """One page of a list, in the contract's shape once it is rendered."""
+
+    data: list[T]
+    total: int
+    limit: int
+    offset: int
+
+    @property
+    def has_more(self) -> bool:
+        """Whether a later page holds anything."""
+        return self.offset + len(self.data) < self.total
+
+
+def is_json_schema(schema: Json) -> Json:
+    """A JSON Schema that the 2020-12 meta-schema accepts, or a ValueError that says where it fails."""
+    from jsonschema import Draft202012Validator, SchemaError
+
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as exc:
+        where = "/".join(map(str, exc.absolute_path)) or "its top level"
+        raise ValueError(f"not a valid JSON Schema at {where}: {exc.message}") from None
+    return schema
+
+
+JsonSchema = Annotated[Json, AfterValidator(is_json_schema)]

@@ -1,0 +1,94 @@
+"""A case: one persona, one agent, one scenario, and what must hold afterwards."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import Field, model_serializer, model_validator
+
+from mcp_agent_eval.types.agent import Agent
+from mcp_agent_eval.types.base import Json, Model, Stamped, Text
+from mcp_agent_eval.types.persona import Persona
+
+AssertionType = Literal["must_say", "must_not_say", "must_call_tool", "must_reach_node", "custom_llm_judge"]
+ToolPolicy = Literal["mock", "real", "allowlist"]
+
+PRESENT = "$present"
+"""In `args_match`: the key is there, with any value but null."""
+
+NEEDS: dict[AssertionType, str] = {
+    "must_say": "pattern",
+    "must_not_say": "pattern",
+    "must_call_tool": "tool_name",
+    "must_reach_node": "node_id",
+    "custom_llm_judge": "rubric",
+}
+"""The one field that each type of assertion cannot do without."""
+
+
+class Assertion(Model):
+    """One entry of `success_criteria`. Its `type` decides which of the other fields count."""
+
+    type: AssertionType
+    weight: Annotated[float, Field(ge=0, le=1_000_000)] = 1
+    description: str | None = None
+    pattern: str | None = None
+    tool_name: str | None = None
+    args_match: Json | None = None
+    node_id: str | None = None
+    rubric: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_phrases(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "kind" in value:
+            return _from_phrase(cast(Json, value))
+        return value
+
+    @model_validator(mode="after")
+    def _has_what_its_type_needs(self) -> Assertion:
+        needed = NEEDS[self.type]
+        if not getattr(self, needed):
+            raise ValueError(f"{self.type} needs {needed!r}")
+        return self
+
+    @model_serializer
+    def _as_it_was_given(self) -> Json:
+        return {"type": self.type, "weight": self.weight} | {
+            field: getattr(self, field) for field in self.model_fields_set
+        }
+
+
+def _from_phrase(value: Json) -> Json:
+    """The vendor's other spelling (`kind`, `phrase`, `match_type`, `case_sensitive`) in ours."""
+    rest = {k: v for k, v in value.items() if k not in {"kind", "phrase", "match_type", "case_sensitive"}}
+    if "phrase" in value:
+        phrase = str(value["phrase"])
+        pattern = phrase if value.get("match_type") == "regex" else re.escape(phrase)
+        rest["pattern"] = f"(?-i:{pattern})" if value.get("case_sensitive") else pattern
+    return {"type": value["kind"]} | rest
+
+
+class CaseDraft(Model):
+    """What a user says of a case. `max_turns` counts spoken turns of both sides, the greeting included."""
+
+    name: Text
+    agent_id: str
+    persona_id: str
+    scenario: Text
+    description: str | None = None
+    suite_id: str | None = None
+    success_criteria: list[Assertion] = Field(default_factory=list[Assertion])
+    max_turns: int = Field(20, ge=1, le=100)
+    pass_threshold: float = Field(80, ge=0, le=100)
+    tool_policy: ToolPolicy = "mock"
+    tool_allowlist: list[str] = Field(default_factory=list)
+    agent_overrides: Json | None = None
+
+
+class Case(CaseDraft, Stamped):
+    """A case as it is stored, with its agent and persona expanded where they were asked for."""
+
+    agent: Agent | None = None
+    persona: Persona | None = None

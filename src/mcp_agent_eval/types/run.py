@@ -1,0 +1,163 @@
+"""A run: one execution of a case, its turns, and what it came to."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mcp_agent_eval.types.base import LOCAL_COMPANY, Json, Model, now
+from mcp_agent_eval.types.case import Assertion, Case
+
+RunStatus = Literal["queued", "running", "completed", "failed", "cancelled"]
+QueueStatus = Literal["pending", "claimed", "done"]
+TerminationReason = Literal["persona_goodbye", "agent_ended", "max_turns", "timeout", "error", "cancelled"]
+TurnRole = Literal["persona", "agent", "tool_result", "flow_event"]
+ModelRole = Literal["agent", "persona", "judge"]
+
+
+class ToolUse(Model):
+    """A tool call on an agent's turn (`args`), or its outcome on a `tool_result` turn (`result`, `error`).
+
+    `raw_args` is there only when the model wrote arguments that are no JSON object: then `args` is empty.
+    """
+
+    id: str
+    name: str
+    args: Json | None = None
+    raw_args: str | None = None
+    result: object = None
+    error: str | None = None
+    mocked: bool | None = None
+
+
+class Turn(Model):
+    """One row of a transcript. `text` is null on rows that nobody spoke."""
+
+    id: str
+    run_id: str
+    turn_number: int
+    role: TurnRole
+    text: str | None = None
+    tool_calls: list[ToolUse] | None = None
+    flow_event: Json | None = None
+    model: str | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_cents: int = 0
+    latency_ms: int | None = None
+    created_at: datetime = Field(default_factory=now)
+
+
+class Evidence(Model):
+    """Where in the transcript a verdict rests: untrusted text of that turn, cut to the spot."""
+
+    turn_number: int
+    quote: str
+
+
+class AssertionResult(Model):
+    """The verdict on one assertion. `reason` is ours, except for a judge's, which is untrusted text."""
+
+    assertion: Assertion
+    passed: bool
+    weight: float
+    reason: str | None = None
+    evidence: list[Evidence] = Field(default_factory=list[Evidence])
+
+
+class Evaluation(Model):
+    """The roll-up of a run. `score` is 0 to 100; `pass_fail` is `score >= pass_threshold`."""
+
+    score: float | None = None
+    pass_fail: bool | None = None
+    results: list[AssertionResult] | None = None
+
+
+class Run(Model):
+    """One execution of a case. Its figures are final once `is_final`.
+
+    Costs are whole US cents, rounded up for each role; null where the price of a model is not known,
+    and then `unpriced_models` says which. `cost_usd` is the exact sum of what is known.
+    """
+
+    id: str
+    company_id: str = LOCAL_COMPANY
+    status: RunStatus = "queued"
+    queue_status: QueueStatus = "pending"
+    mode: Literal["text"] = "text"
+    case_id: str | None
+    case: Case | None = None
+    suite_id: str | None = None
+    suite_run_id: str | None = None
+    agent_id: str | None
+    persona_id: str | None
+    agent_model: str | None = None
+    persona_model: str | None = None
+    judge_model: str | None = None
+    created_at: datetime = Field(default_factory=now)
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    duration_ms: int | None = None
+    score: float | None = None
+    pass_fail: bool | None = None
+    termination_reason: TerminationReason | None = None
+    end_detail: str | None = None
+    evaluation: Evaluation | None = None
+    max_turns: int = 20
+    spoken_turns: int = 0
+    agent_input_tokens: int = 0
+    agent_output_tokens: int = 0
+    persona_input_tokens: int = 0
+    persona_output_tokens: int = 0
+    judge_input_tokens: int = 0
+    judge_output_tokens: int = 0
+    agent_cost_cents: int | None = 0
+    persona_cost_cents: int | None = 0
+    judge_cost_cents: int | None = 0
+    total_cost_cents: int | None = 0
+    cost_usd: float = 0
+    unpriced_models: list[str] = Field(default_factory=list)
+    attempts: int = 0
+    error: str | None = None
+    agent_overrides: Json | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether score, verdict and costs can no longer change."""
+        return self.queue_status == "done"
+
+
+class ModelCall(Model):
+    """One call to a model, with the bodies that went over the wire. Tokens: input includes cached ones.
+
+    `cost_usd` is null when the model's price is unknown. `dropped` lists what the model refused and
+    what was therefore left out of the request.
+    """
+
+    run_id: str
+    seq: int
+    role: ModelRole
+    model: str
+    request: Json
+    response: Json
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = None
+    latency_ms: int = 0
+    attempts: int = 1
+    dropped: list[str] = Field(default_factory=list)
+    error: str | None = None
+    created_at: datetime
+
+
+class RunFilter(Model):
+    """Which runs to list; newest first."""
+
+    case_id: str | None = None
+    suite_id: str | None = None
+    suite_run_id: str | None = None
+    status: RunStatus | None = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    offset: Annotated[int, Field(ge=0)] = 0

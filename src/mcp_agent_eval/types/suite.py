@@ -1,0 +1,20 @@
+"""A suite: cases that are run together."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from mcp_agent_eval.types.base import Model, Stamped, Text
+
+
+class SuiteDraft(Model):
+    """What a user says of a suite. `parallelism` is how many of its cases run at once."""
+
+    name: Text
+    description: str | None = None
+    agent_id: str | None = None
+    parallelism: int = Field(1, ge=1, le=16)
+
+
+class Suite(SuiteDraft, Stamped):
+    """A suite as it is stored."""

@@ -1,0 +1,60 @@
+"""From anything that a caller sent to a checked value, or one sentence per thing that is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from mcp_agent_eval.errors import InvalidInput
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def validated(model: type[M], value: Any) -> M:
+    """`value` as a `model`.
+
+    Raises:
+        InvalidInput: names every field that does not fit, what is wrong with it, and the fields there are.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as exc:
+        raise InvalidInput(explain(exc, known=list(model.model_fields))) from None
+
+
+def reject_unknown(given: Mapping[str, Any], known: Collection[str], what: str) -> None:
+    """Refuse keys that are not known, and name those that are."""
+    if unknown := sorted(given.keys() - set(known)):
+        raise InvalidInput(
+            f"{what} has no field {', '.join(map(repr, unknown))}. Its fields are: {', '.join(sorted(known))}."
+        )
+
+
+def explain(exc: ValidationError, known: list[str] | None = None) -> str:
+    """A validation error in plain words: where, what, and never the rejected value."""
+    problems = exc.errors(include_url=False, include_context=False, include_input=False)
+    text = "; ".join(f"{_where(problem['loc'])}: {_what(problem)}" for problem in problems[:_MOST])
+    if len(problems) > _MOST:
+        text += f"; and {len(problems) - _MOST} more"
+    if known and any(p["type"] == "extra_forbidden" and len(p["loc"]) == 1 for p in problems):
+        text += f". The fields are: {', '.join(known)}"
+    return text + "."
+
+
+def _where(loc: tuple[int | str, ...]) -> str:
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
+    return path.removeprefix(".") or "the value as a whole"
+
+
+def _what(problem: Any) -> str:
+    if problem["type"] == "extra_forbidden":
+        return "there is no such field"
+    if problem["type"] == "missing":
+        return "is required"
+    text = str(problem["msg"]).removeprefix("Value error, ")
+    return text[:1].lower() + text[1:]
+
+
+_MOST = 8
