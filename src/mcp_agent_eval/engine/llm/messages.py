@@ -1,0 +1,126 @@
+"""What is said to a model and what comes back, in our own words and no vendor's.
+
+A wire turns a `ModelRequest` into a body and a body into a `ModelReply`; `offline` answers one without any wire.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from mcp_agent_eval.types import Json, ModelRole
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool call that a model asked for. `raw` is what it wrote when that is no JSON object."""
+
+    id: str
+    name: str
+    args: Json
+    raw: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a history.
+
+    `native` holds the provider's own blocks of an assistant message; they go back as they came, since
+    some carry signatures that the provider checks.
+    """
+
+    role: Literal["user", "assistant", "tool"]
+    text: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    native: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool that is offered to a model."""
+
+    name: str
+    description: str
+    parameters: Json
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """One call: `purpose` says whose turn it is, `schema` asks for JSON of that shape."""
+
+    purpose: ModelRole
+    system: str
+    messages: tuple[Message, ...]
+    tools: tuple[ToolSpec, ...] = ()
+    temperature: float | None = None
+    max_tokens: int | None = None
+    schema: Json | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call. `input` includes the cached ones, whatever the provider's habit."""
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReply:
+    """A model's answer, with the bodies as they went over the wire.
+
+    `dropped` names what the model refused and what was therefore left out; `stop` is the provider's
+    own word for why it stopped.
+    """
+
+    message: Message
+    usage: Usage
+    model: str
+    stop: str = ""
+    attempts: int = 1
+    latency_ms: int = 0
+    dropped: tuple[str, ...] = ()
+    sent: Json = field(default_factory=dict[str, Any])
+    received: Json = field(default_factory=dict[str, Any])
+
+
+class Model(Protocol):
+    """Anything that answers a request: a wire to a provider, or `offline`."""
+
+    @property
+    def name(self) -> str:
+        """`provider:name`, as it is stored with a run."""
+        ...
+
+    async def complete(self, request: ModelRequest) -> ModelReply:
+        """Answer, or raise `ModelError` when that failed for good."""
+        ...
+
+
+def reply_as_json(reply: ModelReply) -> Json:
+    """What of a reply the engine acts on, as it is journaled: enough to go on from it without asking again."""
+    message = reply.message
+    return {
+        "text": message.text,
+        "tool_calls": [[call.id, call.name, call.args, call.raw] for call in message.tool_calls],
+        "native": message.native,
+        "usage": [reply.usage.input, reply.usage.output, reply.usage.cache_read, reply.usage.cache_write],
+        "model": reply.model,
+        "stop": reply.stop,
+        "latency_ms": reply.latency_ms,
+    }
+
+
+def reply_from_json(recorded: Json) -> ModelReply:
+    """The reply that `reply_as_json` was given."""
+    calls = tuple(ToolCall(*call) for call in recorded["tool_calls"])
+    return ModelReply(
+        message=Message("assistant", recorded["text"], calls, native=recorded["native"]),
+        usage=Usage(*recorded["usage"]),
+        model=recorded["model"],
+        stop=recorded["stop"],
+        latency_ms=recorded["latency_ms"],
+    )
