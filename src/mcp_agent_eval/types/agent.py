@@ -38,19 +38,29 @@ class Tool(Model):
 
 def _from_contract(record: Json) -> Json:
     """The contract's tool record with its bookkeeping left out and its parameters as JSON Schema."""
-    kept = {k: v for k, v in record.items() if k not in _BOOKKEEPING}
-    extracted = (record.get("config") or {}).get("payload_config", {}).get("extraction_parameters")
+    kept = {key: value for key, value in record.items() if key not in _BOOKKEEPING}
+    extracted = _extracted(record)
     if extracted and "parameters" not in record:
         kept["parameters"] = {
             "type": "object",
-            "properties": {p["name"]: _string_property(p) for p in extracted},
-            "required": [p["name"] for p in extracted if p.get("required", True)],
+            "properties": {name: {"type": "string", "description": text} for name, text, _ in extracted},
+            "required": [name for name, _, required in extracted if required],
         }
     return kept
 
 
-def _string_property(parameter: Json) -> Json:
-    return {"type": "string", "description": parameter.get("description", "")}
+def _extracted(record: Json) -> list[tuple[str, str, bool]]:
+    """Name, description and whether it is required, of each extraction parameter."""
+    found: Any = record
+    for key in ("config", "payload_config", "extraction_parameters"):
+        found = cast(Json, found).get(key) if isinstance(found, dict) else None
+    entries = cast(list[object], found) if isinstance(found, list) else []
+    parameters = [cast(Json, entry) for entry in entries if isinstance(entry, dict)]
+    return [
+        (str(one["name"]), str(one.get("description", "")), bool(one.get("required", True)))
+        for one in parameters
+        if "name" in one
+    ]
 
 
 _BOOKKEEPING = {

@@ -44,7 +44,7 @@ class Assertion(Model):
     def _accept_phrases(cls, value: Any) -> Any:
         if isinstance(value, dict) and "kind" in value:
             return _from_phrase(cast(Json, value))
-        return value
+        return cast(object, value)
 
     @model_validator(mode="after")
     def _has_what_its_type_needs(self) -> Assertion:

@@ -1,0 +1,122 @@
+"""The seam. Whatever evaluates agents, an engine in this process or an API over HTTP, answers these verbs.
+
+The surfaces (MCP tools, REST, the command line) speak to nothing else. Every verb raises errors of
+`mcp_agent_eval.errors`, and none of them loses a run when its caller goes away.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+from mcp_agent_eval.types import (
+    Agent,
+    Case,
+    Json,
+    Kind,
+    ModelCall,
+    Page,
+    Persona,
+    Run,
+    RunFilter,
+    Suite,
+    SuiteRun,
+    Turn,
+)
+
+Noun = Agent | Persona | Case | Suite
+Reference = Literal["agent", "persona", "case", "suite", "run", "suite_run"]
+
+
+class Backend(Protocol):
+    """Everything that a surface may ask for."""
+
+    async def create(self, kind: Kind, draft: Json) -> Noun:
+        """Store a new noun. A case comes back with its agent and persona expanded.
+
+        Raises:
+            InvalidInput: a field does not fit, or the case could never work with its agent.
+            NotFound: something it refers to does not exist.
+        """
+        ...
+
+    async def get(self, kind: Kind, id: str) -> Noun:
+        """One noun by its full id. Raises NotFound."""
+        ...
+
+    async def list(
+        self, kind: Kind, *, limit: int = 20, offset: int = 0, **filters: str | None
+    ) -> Page[Noun]:
+        """A page: personas by name, everything else newest first. Cases take `agent_id`, `persona_id`
+        and `suite_id` as filters."""
+        ...
+
+    async def update(self, kind: Kind, id: str, changes: Json) -> Noun:
+        """Replace the given fields, whole. Raises InvalidInput, NotFound."""
+        ...
+
+    async def delete(self, kind: Kind, id: str) -> None:
+        """Take a noun out of use; its runs stay readable. Raises NotFound, also the second time."""
+        ...
+
+    async def find(self, kind: Reference, reference: str) -> str:
+        """The id behind an id, a name or an unambiguous id prefix.
+
+        Raises:
+            NotFound: nothing fits; the message says what there is.
+            AmbiguousReference: more than one thing fits; the message names them.
+        """
+        ...
+
+    async def start_run(
+        self, case_id: str, *, agent_overrides: Json | None = None, idempotency_key: str | None = None
+    ) -> Run:
+        """Queue one execution of a case and return at once. A key that was used before returns the run
+        that it started. Raises NotFound, InvalidInput, NotConfigured."""
+        ...
+
+    async def start_suite_run(
+        self, suite_id: str, *, agent_overrides: Json | None = None, idempotency_key: str | None = None
+    ) -> SuiteRun:
+        """Queue one execution of every case of a suite. Raises as `start_run`, and InvalidInput for a
+        suite without cases."""
+        ...
+
+    async def run(self, id: str) -> Run:
+        """One run, with its case expanded. Raises NotFound."""
+        ...
+
+    async def runs(self, filter: RunFilter) -> Page[Run]:
+        """A page of runs, newest first, each with its case expanded."""
+        ...
+
+    async def turns(self, run_id: str, *, start: int = 0, limit: int = 1000) -> list[Turn]:
+        """The transcript from turn number `start` on, as far as it was spoken. Raises NotFound."""
+        ...
+
+    async def calls(self, run_id: str, *, start: int = 0, limit: int = 20) -> list[ModelCall]:
+        """What was sent to the models and what came back, in order. Raises NotFound."""
+        ...
+
+    async def cancel(self, run_id: str) -> Run:
+        """Stop a run at its next turn; one that still waits is cancelled at once.
+
+        Raises:
+            RunFinished: it is over already.
+        """
+        ...
+
+    async def suite_run(self, id: str, *, with_runs: bool = True) -> SuiteRun:
+        """The aggregate of a suite run. Raises NotFound."""
+        ...
+
+    async def suite_runs(self, suite_id: str) -> list[SuiteRun]:
+        """The aggregates of a suite, newest first, without their runs. Raises NotFound."""
+        ...
+
+    async def wait_run(self, id: str, seconds: float) -> Run:
+        """The run as soon as it is final or has moved on, or as it is after `seconds`."""
+        ...
+
+    async def wait_suite_run(self, id: str, seconds: float) -> SuiteRun:
+        """The aggregate, without runs, as soon as it is final or has moved on, or after `seconds`."""
+        ...

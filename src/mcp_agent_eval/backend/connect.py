@@ -1,0 +1,36 @@
+"""Opens the backend that the settings ask for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from mcp_agent_eval.backend.base import Backend
+from mcp_agent_eval.backend.embedded import open_embedded
+from mcp_agent_eval.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An open backend and the settings it was opened with."""
+
+    backend: Backend
+    settings: Settings
+
+    def seconds(self, wanted: float | None) -> float:
+        """How long a call may wait: what it asks for or the default, and never above the cap."""
+        return min(self.settings.wait_seconds if wanted is None else wanted, self.settings.wait_cap)
+
+
+@asynccontextmanager
+async def connect(settings: Settings | None = None) -> AsyncGenerator[Connection]:
+    """The backend of these settings, or of the environment's, until the block is left.
+
+    Raises:
+        NotConfigured: a setting does not fit.
+        StoreError: the database cannot be used.
+    """
+    settings = settings or Settings.read()
+    async with open_embedded(settings) as backend:
+        yield Connection(backend, settings)

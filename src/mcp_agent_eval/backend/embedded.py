@@ -1,0 +1,104 @@
+"""The seam's first side: an engine in this process, on one machine, with no account."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from mcp_agent_eval.backend.base import Noun, Reference
+from mcp_agent_eval.engine.billing import Prices
+from mcp_agent_eval.engine.catalogue import Catalogue
+from mcp_agent_eval.engine.models import Models
+from mcp_agent_eval.engine.references import References
+from mcp_agent_eval.engine.runs import Runs
+from mcp_agent_eval.engine.signals import Signals
+from mcp_agent_eval.engine.store.sqlite import open_sqlite
+from mcp_agent_eval.engine.worker import Worker
+from mcp_agent_eval.engine.workshop import Workshop
+from mcp_agent_eval.settings import Settings
+from mcp_agent_eval.types import Json, Kind, ModelCall, Page, Run, RunFilter, SuiteRun, Turn
+
+
+class EmbeddedBackend:
+    """Every verb of the seam, answered by the engine's own parts."""
+
+    def __init__(self, catalogue: Catalogue, references: References, runs: Runs) -> None:
+        self._catalogue = catalogue
+        self._references = references
+        self._runs = runs
+
+    async def create(self, kind: Kind, draft: Json) -> Noun:
+        return await self._catalogue.create(kind, draft)
+
+    async def get(self, kind: Kind, id: str) -> Noun:
+        return await self._catalogue.get(kind, id)
+
+    async def list(
+        self, kind: Kind, *, limit: int = 20, offset: int = 0, **filters: str | None
+    ) -> Page[Noun]:
+        return await self._catalogue.list(kind, limit=limit, offset=offset, filters=filters)
+
+    async def update(self, kind: Kind, id: str, changes: Json) -> Noun:
+        return await self._catalogue.update(kind, id, changes)
+
+    async def delete(self, kind: Kind, id: str) -> None:
+        await self._catalogue.delete(kind, id)
+
+    async def find(self, kind: Reference, reference: str) -> str:
+        return await self._references.find(kind, reference)
+
+    async def start_run(
+        self, case_id: str, *, agent_overrides: Json | None = None, idempotency_key: str | None = None
+    ) -> Run:
+        return await self._runs.start(case_id, agent_overrides, idempotency_key)
+
+    async def start_suite_run(
+        self, suite_id: str, *, agent_overrides: Json | None = None, idempotency_key: str | None = None
+    ) -> SuiteRun:
+        return await self._runs.start_suite(suite_id, agent_overrides, idempotency_key)
+
+    async def run(self, id: str) -> Run:
+        return await self._runs.get(id)
+
+    async def runs(self, filter: RunFilter) -> Page[Run]:
+        return await self._runs.page(filter)
+
+    async def turns(self, run_id: str, *, start: int = 0, limit: int = 1000) -> list[Turn]:
+        return await self._runs.turns(run_id, start, limit)
+
+    async def calls(self, run_id: str, *, start: int = 0, limit: int = 20) -> list[ModelCall]:
+        return await self._runs.calls(run_id, start, limit)
+
+    async def cancel(self, run_id: str) -> Run:
+        return await self._runs.cancel(run_id)
+
+    async def suite_run(self, id: str, *, with_runs: bool = True) -> SuiteRun:
+        return await self._runs.suite_run(id, with_runs=with_runs)
+
+    async def suite_runs(self, suite_id: str) -> list[SuiteRun]:
+        return await self._runs.suite_runs(suite_id)
+
+    async def wait_run(self, id: str, seconds: float) -> Run:
+        return await self._runs.wait(id, seconds)
+
+    async def wait_suite_run(self, id: str, seconds: float) -> SuiteRun:
+        return await self._runs.wait_suite(id, seconds)
+
+
+@asynccontextmanager
+async def open_embedded(settings: Settings) -> AsyncGenerator[EmbeddedBackend]:
+    """The engine, working until the block is left. Unfinished runs then go back to the queue.
+
+    Raises:
+        StoreError: the database cannot be opened.
+    """
+    database = await open_sqlite(settings.database_url)
+    models = Models(settings)
+    workshop = Workshop(settings, database, models, Prices(settings.prices), Signals())
+    worker = Worker(workshop)
+    try:
+        async with worker.working():
+            yield EmbeddedBackend(Catalogue(database), References(database), Runs(workshop, worker))
+    finally:
+        await models.aclose()
+        await database.aclose()

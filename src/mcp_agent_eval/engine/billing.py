@@ -1,0 +1,61 @@
+"""Tokens to money, exact per call, in nano-dollars. The store rounds up to whole cents once per role and run.
+
+A price that is not known is None and stays None: it never becomes a silent zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from mcp_agent_eval.engine.llm.messages import Usage
+
+NANO = 1_000_000_000
+_FREE = "offline"
+
+
+class Prices:
+    """What a call costs. `table` holds the user's own prices, by model, in dollars per million tokens
+    (`input`, `output`); everything else comes from genai-prices, which carries its data and asks no network."""
+
+    def __init__(self, table: Mapping[str, Mapping[str, float]]) -> None:
+        self._table = table
+        self._unknown: set[str] = set()
+
+    def nano(self, model: str, usage: Usage) -> int | None:
+        """The cost of one call to `provider:name` in nano-dollars, or None when its price is not known.
+
+        Long-context tiers count per request, so this is asked per call and never for a sum.
+        """
+        if model == _FREE:
+            return 0
+        provider, _, name = model.partition(":")
+        own = self._table.get(model) or self._table.get(name)
+        if own is not None:
+            return _by_own_table(own, usage)
+        return None if model in self._unknown else self._published(model, provider, name, usage)
+
+    def _published(self, model: str, provider: str, name: str, usage: Usage) -> int | None:
+        # Loading the price data takes a sixth of a second: only who pays, waits.
+        from genai_prices import Usage as Tokens
+        from genai_prices import calc_price
+
+        tokens = Tokens(
+            input_tokens=usage.input,
+            output_tokens=usage.output,
+            cache_read_tokens=usage.cache_read or None,
+            cache_write_tokens=usage.cache_write or None,
+        )
+        try:
+            price = calc_price(tokens, name, provider_id=provider)
+        except (LookupError, ValueError):
+            self._unknown.add(model)
+            return None
+        return int(price.total_price * NANO)
+
+
+def _by_own_table(own: Mapping[str, float], usage: Usage) -> int:
+    dollars = (
+        Decimal(str(own.get("input", 0))) * usage.input + Decimal(str(own.get("output", 0))) * usage.output
+    )
+    return int(dollars * 1000)

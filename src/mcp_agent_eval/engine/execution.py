@@ -1,0 +1,164 @@
+"""One claimed run, from its snapshot to its outcome. What a run comes to is decided here and nowhere else."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+
+import anyio
+
+from mcp_agent_eval.engine.conversation import Conversation, Ending, ToolLoop
+from mcp_agent_eval.engine.journal import LeaseLost, RunJournal
+from mcp_agent_eval.engine.judge import Judge
+from mcp_agent_eval.engine.models import OFFLINE
+from mcp_agent_eval.engine.participants.base import Silent
+from mcp_agent_eval.engine.participants.persona import EndSignal, SimulatedPersona
+from mcp_agent_eval.engine.participants.prompt_agent import PromptAgent
+from mcp_agent_eval.engine.scoring import Scored, evaluate
+from mcp_agent_eval.engine.snapshot import Snapshot
+from mcp_agent_eval.engine.store import runs
+from mcp_agent_eval.engine.store.database import Connection
+from mcp_agent_eval.engine.store.journal import Replies, replies
+from mcp_agent_eval.engine.store.queue import Claim, Outcome
+from mcp_agent_eval.engine.tools import MockedTools
+from mcp_agent_eval.engine.workshop import Workshop
+from mcp_agent_eval.errors import ModelError, StoreError
+from mcp_agent_eval.types import Run, RunStatus, now
+
+logger = logging.getLogger(__name__)
+
+_LONGEST = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is needed to execute a run; `earlier` is what an attempt before this one paid for."""
+
+    run: Run
+    snapshot: Snapshot
+    earlier: Replies | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """How a conversation ended, and what went wrong, if anything did."""
+
+    ending: Ending
+    error: str | None = None
+
+
+async def execute(workshop: Workshop, claim: Claim) -> None:
+    """Carry a claimed run to its end. Nothing is written for a run that another worker took over.
+
+    Raises:
+        StoreError: the database failed; the run is left to its lease.
+    """
+    work = await workshop.database.read(lambda connection: _load(connection, claim))
+
+    def changed() -> None:
+        workshop.signals.pulse(work.run.id, work.run.suite_run_id)
+
+    journal = RunJournal(claim, workshop.database, workshop.prices, earlier=work.earlier, changed=changed)
+    try:
+        await journal.finish(await _carry_out(workshop, work, journal))
+    except LeaseLost:
+        logger.info("run %s was taken over by another worker", claim.run_id)
+
+
+async def _carry_out(workshop: Workshop, work: _Work, journal: RunJournal) -> Outcome:
+    """Talk, then score. A fault of ours fails this run and no other."""
+    started = work.run.started_at or work.run.created_at
+    try:
+        conversation = _conversation(workshop, work, journal)
+        ended = await _converse(conversation, _seconds_left(workshop, work))
+        scored = await _score(workshop, work, conversation, journal, ended)
+    except (LeaseLost, StoreError):
+        raise
+    except Exception as exc:
+        logger.exception("run %s broke", work.run.id)
+        error = f"Internal error ({type(exc).__name__}); the server's log has the details."
+        return _outcome(_Ended(Ending("error", "internal_error"), error), None, started)
+    return _outcome(ended, scored, started)
+
+
+def _load(connection: Connection, claim: Claim) -> _Work:
+    run = runs.get(connection, claim.run_id)
+    assert run is not None, "a claimed run cannot vanish: runs are never deleted"
+    snapshot = Snapshot.model_validate(runs.snapshot(connection, claim.run_id))
+    earlier = replies(connection, claim.run_id) if claim.epoch > 1 else None
+    return _Work(run, snapshot, earlier)
+
+
+def _conversation(workshop: Workshop, work: _Work, journal: RunJournal) -> Conversation:
+    case, agent, run = work.snapshot.case, work.snapshot.effective_agent, work.run
+    settings = workshop.settings
+    signal = EndSignal(settings.persona_end_marker, settings.persona_end_tool)
+    persona_model = workshop.models.get(run.persona_model or "")
+    agent_model = workshop.models.get(run.agent_model or "")
+    return Conversation(
+        run.id,
+        persona=SimulatedPersona(work.snapshot.persona, case.scenario, persona_model, journal, signal),
+        agent=PromptAgent(agent, agent_model, journal, at=run.created_at),
+        tools=MockedTools(agent.tools, seed=case.id),
+        journal=journal,
+        max_turns=case.max_turns,
+        agent_opens=agent.agent_speaks_first,
+    )
+
+
+def _seconds_left(workshop: Workshop, work: _Work) -> float:
+    """What is left of the run's wall clock, which also runs while nobody works on it."""
+    limit = workshop.settings.run_timeout or work.snapshot.effective_agent.max_call_duration_secs or _LONGEST
+    started = work.run.started_at or now()
+    return max(0.0, limit - (now() - started).total_seconds())
+
+
+async def _converse(conversation: Conversation, seconds: float) -> _Ended:
+    """Let them talk. A participant that fails for good becomes part of the outcome."""
+    try:
+        with anyio.move_on_after(seconds):
+            return _Ended(await conversation.run())
+    except (ModelError, Silent, ToolLoop) as exc:
+        return _Ended(Ending("error", exc.code.lower()), exc.message)
+    return _Ended(Ending("timeout"))
+
+
+async def _score(
+    workshop: Workshop, work: _Work, conversation: Conversation, journal: RunJournal, ended: _Ended
+) -> Scored | None:
+    """The evaluation; a cancelled run has none."""
+    if ended.ending.reason == "cancelled":
+        return None
+    case = work.snapshot.case
+    # A run without a judge has no assertion that would ask it.
+    judge = Judge(workshop.models.get(work.run.judge_model or OFFLINE), journal)
+    return await evaluate(case.success_criteria, conversation.turns, case.pass_threshold, judge)
+
+
+def _outcome(ended: _Ended, scored: Scored | None, started: datetime) -> Outcome:
+    """The run's columns: a conversation that broke, or a judge that did, is `failed` and never passes."""
+    error = ended.error
+    if scored and scored.failure:
+        error = error or f"A judge gave no verdict: {scored.failure.message}"
+    evaluation = scored.evaluation if scored else None
+    if error and evaluation:
+        evaluation = evaluation.model_copy(update={"pass_fail": False})
+    ended_at = now()
+    return Outcome(
+        status=_status(ended, error),
+        termination_reason=ended.ending.reason,
+        end_detail=ended.ending.detail,
+        error=error,
+        score=evaluation.score if evaluation else None,
+        pass_fail=evaluation.pass_fail if evaluation else None,
+        evaluation=evaluation,
+        ended_at=ended_at,
+        duration_ms=int((ended_at - started).total_seconds() * 1000),
+    )
+
+
+def _status(ended: _Ended, error: str | None) -> RunStatus:
+    if error:
+        return "failed"
+    return "cancelled" if ended.ending.reason == "cancelled" else "completed"

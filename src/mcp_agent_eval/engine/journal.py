@@ -1,0 +1,211 @@
+"""The journal of one run: every model call is written down, with what followed from it, before anything is done.
+
+A run that is taken over after a crash starts its conversation again from the first line. As long as there are
+recorded answers they are given back instead of asking a model, so nothing is paid for twice, and the rows that
+come out are the rows that are there already.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from mcp_agent_eval.engine.billing import Prices
+from mcp_agent_eval.engine.llm.messages import (
+    Model,
+    ModelReply,
+    ModelRequest,
+    Usage,
+    reply_as_json,
+    reply_from_json,
+)
+from mcp_agent_eval.engine.store import journal as store
+from mcp_agent_eval.engine.store import queue
+from mcp_agent_eval.engine.store.database import Connection, Database
+from mcp_agent_eval.errors import EvalError, ModelError
+from mcp_agent_eval.types import ModelRole, Turn
+
+
+class LeaseLost(EvalError):
+    """Another worker owns the run by now: nothing that happens here may be written any more."""
+
+    code = "LEASE_LOST"
+
+
+@dataclass(slots=True)
+class Account:
+    """What one role used so far, and the models whose price is not known."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    nano: int = 0
+    unpriced: set[str] = field(default_factory=set[str])
+
+    def add(self, model: str, usage: Usage, nano: int | None) -> None:
+        """Count one call."""
+        self.input_tokens += usage.input
+        self.output_tokens += usage.output
+        if nano is None:
+            self.unpriced.add(model)
+        else:
+            self.nano += nano
+
+    def spent(self) -> queue.Spent:
+        """The account as it is stored."""
+        return queue.Spent(self.input_tokens, self.output_tokens, self.nano, bool(self.unpriced))
+
+
+class RunJournal:
+    """Asks models on behalf of one claimed run, and stores what they answered."""
+
+    def __init__(
+        self,
+        claim: queue.Claim,
+        database: Database,
+        prices: Prices,
+        *,
+        earlier: store.Replies | None,
+        changed: Callable[[], None],
+    ) -> None:
+        self._claim = claim
+        self._database = database
+        self._prices = prices
+        self._changed = changed
+        self._recorded = deque(earlier.replies if earlier else ())
+        self._requests = earlier.requests if earlier else store.Requests()
+        self._next = len(self._recorded)
+        self._pending: list[store.NewCall] = []
+        self._spoken = 0
+        self._accounts: dict[ModelRole, Account] = {
+            "agent": Account(),
+            "persona": Account(),
+            "judge": Account(),
+        }
+
+    async def ask(self, model: Model, request: ModelRequest) -> ModelReply:
+        """The model's answer, or the recorded one. A call that failed is recorded as well.
+
+        Raises:
+            ModelError: the call failed for good.
+            LeaseLost: another worker has the run.
+        """
+        if self._pending:
+            await self.commit((), self._spoken)
+        recorded = self._take_recorded(request.purpose)
+        return self._recall(recorded) if recorded else await self._pay(model, request)
+
+    async def commit(self, turns: Sequence[Turn], spoken: int) -> bool:
+        """Store turns with the calls behind them. True when somebody asked to cancel.
+
+        Raises:
+            LeaseLost: another worker has the run.
+        """
+        self._spoken = spoken
+        calls, self._pending = self._pending, []
+        outcome = await self._database.write(lambda connection: self._record(connection, calls, turns))
+        if not outcome.owned:
+            raise LeaseLost("The run was taken over by another worker.")
+        self._requests = outcome.requests
+        self._changed()
+        return outcome.cancel_requested
+
+    async def finish(self, outcome: queue.Outcome) -> None:
+        """Store the outcome with the last calls and costs, in one transaction: the run is final with it.
+
+        Raises:
+            LeaseLost: another worker has the run.
+        """
+
+        def work(connection: Connection) -> bool:
+            kept = self._record(connection, self._pending, ())
+            return kept.owned and queue.finish(connection, self._claim, outcome, self._totals())
+
+        if not await self._database.write(work):
+            raise LeaseLost("The run was taken over by another worker.")
+        self._changed()
+
+    def _record(
+        self, connection: Connection, calls: Sequence[store.NewCall], turns: Sequence[Turn]
+    ) -> store.Recorded:
+        return store.record(
+            connection,
+            self._claim,
+            calls=calls,
+            turns=turns,
+            totals=self._totals(),
+            requests=self._requests,
+        )
+
+    def _take_recorded(self, role: ModelRole) -> store.Reply | None:
+        """The next recorded answer of this role. Calls that failed are skipped: they are made again."""
+        while self._recorded and self._recorded[0].reply is None:
+            self._count(self._recorded.popleft())
+        if self._recorded and self._recorded[0].call.role == role:
+            return self._recorded.popleft()
+        return None
+
+    def _recall(self, recorded: store.Reply) -> ModelReply:
+        self._count(recorded)
+        return reply_from_json(recorded.reply or {})
+
+    def _count(self, recorded: store.Reply) -> None:
+        call = recorded.call
+        usage = Usage(call.input_tokens, call.output_tokens)
+        self._accounts[call.role].add(call.model, usage, recorded.cost_nano_usd)
+
+    async def _pay(self, model: Model, request: ModelRequest) -> ModelReply:
+        try:
+            reply = await model.complete(request)
+        except ModelError as exc:
+            self._pending.append(self._failed(model, request, exc))
+            raise
+        nano = self._prices.nano(model.name, reply.usage)
+        self._accounts[request.purpose].add(model.name, reply.usage, nano)
+        self._pending.append(self._answered(model, request, reply, nano))
+        return reply
+
+    def _answered(
+        self, model: Model, request: ModelRequest, reply: ModelReply, nano: int | None
+    ) -> store.NewCall:
+        return store.NewCall(
+            seq=self._number(),
+            role=request.purpose,
+            model=model.name,
+            request=reply.sent,
+            response=reply.received,
+            reply=reply_as_json(reply),
+            input_tokens=reply.usage.input,
+            output_tokens=reply.usage.output,
+            cost_nano_usd=nano,
+            latency_ms=reply.latency_ms,
+            attempts=reply.attempts,
+            dropped=reply.dropped,
+        )
+
+    def _failed(self, model: Model, request: ModelRequest, exc: ModelError) -> store.NewCall:
+        return store.NewCall(
+            seq=self._number(),
+            role=request.purpose,
+            model=model.name,
+            request=exc.sent or {},
+            response={"body": exc.received},
+            cost_nano_usd=0,
+            attempts=exc.attempts,
+            error=exc.message,
+        )
+
+    def _number(self) -> int:
+        self._next += 1
+        return self._next - 1
+
+    def _totals(self) -> queue.Totals:
+        return queue.Totals(
+            spoken_turns=self._spoken,
+            agent=self._accounts["agent"].spent(),
+            persona=self._accounts["persona"].spent(),
+            judge=self._accounts["judge"].spent(),
+            unpriced_models={
+                model for account in self._accounts.values() for model in account.unpriced
+            },
+        )

@@ -1,0 +1,142 @@
+"""Which model plays which role, and one client per model for as long as the engine is open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mcp_agent_eval.engine.llm.messages import Model
+from mcp_agent_eval.errors import NotConfigured
+from mcp_agent_eval.settings import PREFIX, Settings
+from mcp_agent_eval.types import ModelRole
+
+if TYPE_CHECKING:
+    import httpx2
+
+OFFLINE = "offline"
+_DEFAULTS = {"openai": "gpt-5.4-mini", "anthropic": "claude-haiku-4-5"}
+_BASES = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com"}
+_PROVIDERS = tuple(_DEFAULTS)
+_ROLES: tuple[ModelRole, ...] = ("agent", "persona", "judge")
+
+
+class Models:
+    """Resolves names and hands out models. HTTP is only imported when the first wire is needed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._open: dict[str, Model] = {}
+        self._http: httpx2.AsyncClient | None = None
+
+    def name_for(self, role: ModelRole, chosen: str | None) -> str:
+        """The model of a role: the one chosen on the record, else the setting, else the provider with a key.
+
+        Raises:
+            NotConfigured: nothing was chosen and no provider has a key, or the name is none of ours.
+        """
+        name = chosen or self._setting(role) or self._by_key()
+        if name is None:
+            raise NotConfigured(
+                f"No model is set for the {role}. Set {PREFIX}{role.upper()}_MODEL to openai:NAME or "
+                "anthropic:NAME, or put OPENAI_API_KEY or ANTHROPIC_API_KEY into the server's environment.",
+                hint=f"To try things without any key, set {PREFIX}{role.upper()}_MODEL=offline: "
+                "deterministic and free, but not an LLM.",
+            )
+        self._check(name)
+        return name
+
+    def endpoint(self, name: str) -> str:
+        """Where calls to a model go: what another process needs to have, to take over a run."""
+        if name == OFFLINE:
+            return OFFLINE
+        provider = name.partition(":")[0]
+        return f"{provider}@{self._base_url(provider)}"
+
+    def endpoints(self) -> list[str]:
+        """Everywhere that this process can call."""
+        return sorted({OFFLINE} | {self.endpoint(f"{provider}:") for provider in self._reachable()})
+
+    def get(self, name: str) -> Model:
+        """The model behind a name that was checked before."""
+        if name not in self._open:
+            self._open[name] = self._make(name)
+        return self._open[name]
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._http is not None:
+            await self._http.aclose()
+
+    def _setting(self, role: ModelRole) -> str | None:
+        chosen = (self._settings.agent_model, self._settings.persona_model, self._settings.judge_model)
+        return dict(zip(_ROLES, chosen, strict=True))[role]
+
+    def _by_key(self) -> str | None:
+        for provider, model in _DEFAULTS.items():
+            if self._key(provider):
+                return f"{provider}:{model}"
+        return None
+
+    def _reachable(self) -> list[str]:
+        """The providers with a key, or with a server of the user's own, which may need none."""
+        own = self._settings.model_base_url
+        return [name for name in _PROVIDERS if own or self._own_base(name) or self._key(name)]
+
+    def _check(self, name: str) -> None:
+        provider, colon, model = name.partition(":")
+        if name == OFFLINE:
+            return
+        if provider not in _PROVIDERS or not colon or not model:
+            raise NotConfigured(
+                f"{name!r} is not a model. Write openai:NAME, anthropic:NAME or offline.",
+                hint=f"Any OpenAI-compatible server works as openai:NAME with {PREFIX}MODEL_BASE_URL.",
+            )
+        if provider not in self._reachable():
+            raise NotConfigured(
+                f"{name} needs {provider.upper()}_API_KEY in the server's environment, or "
+                f"{PREFIX}MODEL_BASE_URL for a server of your own.",
+                hint="Add it to the `env` of this MCP server in your host's configuration.",
+            )
+
+    def _key(self, provider: str) -> str | None:
+        secret = self._settings.openai_api_key if provider == "openai" else self._settings.anthropic_api_key
+        return secret.get_secret_value() if secret else None
+
+    def _own_base(self, provider: str) -> str | None:
+        return self._settings.openai_base_url if provider == "openai" else self._settings.anthropic_base_url
+
+    def _base_url(self, provider: str) -> str:
+        return self._settings.model_base_url or self._own_base(provider) or _BASES[provider]
+
+    def _make(self, name: str) -> Model:
+        if name == OFFLINE:
+            from mcp_agent_eval.engine.llm.offline.model import OfflineModel
+
+            return OfflineModel()
+        provider, _, model = name.partition(":")
+        return self._over_http(provider, model)
+
+    def _over_http(self, provider: str, model: str) -> Model:
+        from mcp_agent_eval.engine.llm.anthropic import AnthropicWire
+        from mcp_agent_eval.engine.llm.http_model import HttpModel, RetryPolicy
+        from mcp_agent_eval.engine.llm.openai import OpenAIWire
+
+        return HttpModel(
+            OpenAIWire() if provider == "openai" else AnthropicWire(),
+            model,
+            self._client(),
+            base_url=self._base_url(provider),
+            key=self._key(provider),
+            policy=RetryPolicy(
+                timeout=self._settings.model_timeout,
+                deadline=self._settings.model_deadline,
+                attempts=self._settings.model_attempts,
+            ),
+        )
+
+    def _client(self) -> httpx2.AsyncClient:
+        if self._http is None:
+            import httpx2
+
+            limits = httpx2.Limits(max_connections=None, max_keepalive_connections=100)
+            self._http = httpx2.AsyncClient(limits=limits)
+        return self._http

@@ -1,0 +1,72 @@
+"""What a conversation is handed: speakers that hear and speak, and a journal that remembers what was paid for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from mcp_agent_eval.engine.llm.messages import Model, ModelReply, ModelRequest, ToolCall
+from mcp_agent_eval.errors import EvalError
+from mcp_agent_eval.types import ToolUse, Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One contribution: words, tool calls or both. `reply` is None where no model was asked."""
+
+    text: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    hangs_up: bool = False
+    reply: ModelReply | None = None
+
+
+class Journal(Protocol):
+    """What is paid for is written down before anything is done about it."""
+
+    async def ask(self, model: Model, request: ModelRequest) -> ModelReply:
+        """The model's answer; on a resumed run the recorded one, which costs nothing."""
+        ...
+
+    async def commit(self, turns: Sequence[Turn], spoken: int) -> bool:
+        """Store the turns with the calls behind them. True when somebody asked to cancel."""
+        ...
+
+
+class Persona(Protocol):
+    """The simulated caller."""
+
+    def hear(self, text: str) -> None:
+        """Take in the agent's words."""
+        ...
+
+    async def speak(self) -> Said:
+        """The next message."""
+        ...
+
+
+class Agent(Protocol):
+    """The agent under test."""
+
+    def greet(self) -> Said | None:
+        """The literal greeting, where there is one."""
+        ...
+
+    def hear(self, text: str) -> None:
+        """Take in the caller's words."""
+        ...
+
+    def take_results(self, results: Sequence[ToolUse]) -> None:
+        """Take in what the tools that it called came to."""
+        ...
+
+    async def speak(self) -> Said:
+        """The next step: words, tool calls or both."""
+        ...
+
+
+class Silent(EvalError):
+    """A participant answered twice with nothing at all."""
+
+    code = "PARTICIPANT_SILENT"
+    status = 502

@@ -1,0 +1,60 @@
+"""An id, a name or the beginning of an id: what people and assistants call things by."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from mcp_agent_eval.engine.store import nouns, runs, suite_runs
+from mcp_agent_eval.engine.store.database import Connection, Database
+from mcp_agent_eval.errors import AmbiguousReference, NotFound
+
+Reference = Literal["agent", "persona", "case", "suite", "run", "suite_run"]
+
+_SHOWN = 5
+
+
+class References:
+    """Finds the one thing that a reference means."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(self, kind: Reference, reference: str) -> str:
+        """The id behind a reference.
+
+        Raises:
+            NotFound: nothing fits.
+            AmbiguousReference: several things fit; the message names them.
+        """
+        found = await self._database.read(lambda connection: _candidates(connection, kind, reference))
+        if not found:
+            raise _nothing(kind, reference)
+        if len(found) > 1:
+            raise _several(kind, reference, found)
+        return found[0][0]
+
+
+def _candidates(connection: Connection, kind: Reference, reference: str) -> list[tuple[str, str]]:
+    if kind == "run":
+        return [(id, "") for id in runs.candidates(connection, reference, _SHOWN + 1)]
+    if kind == "suite_run":
+        return [(id, "") for id in suite_runs.candidates(connection, reference, _SHOWN + 1)]
+    return nouns.candidates(connection, nouns.CLASSES[kind], reference, _SHOWN + 1)
+
+
+def _nothing(kind: Reference, reference: str) -> NotFound:
+    shown = repr(reference if len(reference) <= 80 else reference[:80] + "…")
+    if kind == "run" or kind == "suite_run":
+        return NotFound(
+            f"There is no {kind.replace('_', ' ')} {shown}.", hint="Call list_runs to see the newest."
+        )
+    return NotFound(f"There is no {kind} {shown}.", hint=f'Call list(kind="{kind}") to see what there is.')
+
+
+def _several(kind: Reference, reference: str, found: list[tuple[str, str]]) -> AmbiguousReference:
+    named = ", ".join(f"{id} ({name})" if name else id for id, name in found[:_SHOWN])
+    more = " and more" if len(found) > _SHOWN else ""
+    return AmbiguousReference(
+        f"{reference!r} fits more than one {kind.replace('_', ' ')}: {named}{more}.",
+        hint="Use the id of the one you mean.",
+    )

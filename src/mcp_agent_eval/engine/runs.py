@@ -1,0 +1,239 @@
+"""Runs and suite runs: started, read, waited for and cancelled."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+from uuid import uuid4
+
+import anyio
+
+from mcp_agent_eval.engine.casting import Cast, cast_failure, cast_run
+from mcp_agent_eval.engine.catalogue import not_found
+from mcp_agent_eval.engine.snapshot import Snapshot
+from mcp_agent_eval.engine.store import journal, nouns, queue, runs, suite_runs
+from mcp_agent_eval.engine.store.database import Connection, Work
+from mcp_agent_eval.engine.store.runs import NewRun
+from mcp_agent_eval.engine.store.suite_runs import NewSuiteRun
+from mcp_agent_eval.engine.worker import Worker
+from mcp_agent_eval.engine.workshop import Workshop
+from mcp_agent_eval.errors import InvalidInput, NotFound, RunFinished
+from mcp_agent_eval.types import (
+    Case,
+    Json,
+    ModelCall,
+    Page,
+    Run,
+    RunFilter,
+    Suite,
+    SuiteRun,
+    Turn,
+    now,
+)
+
+_LOOK_AGAIN = 0.5
+"""Seconds after which a waiter looks again: a run that another process executes rings no bell here."""
+
+_PAUSE = 0.1
+"""Seconds between two looks at a suite run, whose runs all ring at once."""
+
+S = TypeVar("S", Run, SuiteRun)
+
+
+class Runs:
+    """Executions of cases and suites in a database, carried out by a worker."""
+
+    def __init__(self, workshop: Workshop, worker: Worker) -> None:
+        self._workshop = workshop
+        self._database = workshop.database
+        self._worker = worker
+
+    async def start(self, case_id: str, overrides: Json | None, key: str | None) -> Run:
+        """Queue one execution of a case, or return the one that `key` started before."""
+
+        def work(connection: Connection) -> Run:
+            if key and (earlier := runs.by_idempotency_key(connection, key)):
+                return _expanded(connection, _same_case(earlier, case_id))
+            case = nouns.get(connection, Case, case_id)
+            if case is None:
+                raise not_found("case", case_id)
+            cast = cast_run(connection, self._workshop.models, case, overrides)
+            runs.insert(connection, [_new(cast, key=key)])
+            return _expanded(connection, cast.run)
+
+        run = await self._database.write(work)
+        self._worker.wake()
+        return run
+
+    async def start_suite(self, suite_id: str, overrides: Json | None, key: str | None) -> SuiteRun:
+        """Queue one execution of every case of a suite, or return the suite run that `key` started before."""
+
+        def work(connection: Connection) -> SuiteRun:
+            if key and (earlier := suite_runs.by_idempotency_key(connection, key)):
+                return _same_suite(earlier, suite_id)
+            return _aggregate(connection, self._queue_suite(connection, suite_id, overrides, key))
+
+        aggregate = await self._database.write(work)
+        self._worker.wake()
+        return aggregate
+
+    async def get(self, id: str) -> Run:
+        """One run with its case, agent and persona as they were."""
+        return await self._database.read(lambda connection: _expanded(connection, _require(connection, id)))
+
+    async def page(self, filter: RunFilter) -> Page[Run]:
+        """A page of runs, newest first, expanded."""
+
+        def work(connection: Connection) -> Page[Run]:
+            page = runs.page(connection, filter)
+            return page.model_copy(update={"data": [_expanded(connection, run) for run in page.data]})
+
+        return await self._database.read(work)
+
+    async def turns(self, run_id: str, start: int, limit: int) -> list[Turn]:
+        """A transcript from a turn on."""
+
+        def work(connection: Connection) -> list[Turn]:
+            _require(connection, run_id)
+            return journal.turns(connection, run_id, from_turn=start, limit=limit)
+
+        return await self._database.read(work)
+
+    async def calls(self, run_id: str, start: int, limit: int) -> list[ModelCall]:
+        """Model calls from one on."""
+
+        def work(connection: Connection) -> list[ModelCall]:
+            _require(connection, run_id)
+            return journal.calls(connection, run_id, from_seq=start, limit=limit)
+
+        return await self._database.read(work)
+
+    async def cancel(self, run_id: str) -> Run:
+        """Stop a run that waits at once, one that is going at its next turn."""
+        at = now()
+
+        def work(connection: Connection) -> Run:
+            if queue.request_cancel(connection, run_id, at) == "finished":
+                raise RunFinished(
+                    f'Cannot cancel run in status "{_require(connection, run_id).status}". Only queued or running '
+                    "runs can be cancelled.",
+                    hint=f'get_run(run_id="{run_id}") shows what it came to.',
+                )
+            return _expanded(connection, _require(connection, run_id))
+
+        run = await self._database.write(work)
+        self._workshop.signals.pulse(run.id, run.suite_run_id)
+        return run
+
+    async def suite_run(self, id: str, *, with_runs: bool) -> SuiteRun:
+        """The aggregate, with its expanded runs where they are asked for."""
+
+        def work(connection: Connection) -> SuiteRun:
+            aggregate = _aggregate(connection, id)
+            if not with_runs:
+                return aggregate
+            members = [_expanded(connection, run) for run in suite_runs.runs_of(connection, id)]
+            return aggregate.model_copy(update={"runs": members})
+
+        return await self._database.read(work)
+
+    async def suite_runs(self, suite_id: str) -> list[SuiteRun]:
+        """The aggregates of a suite, newest first."""
+
+        def work(connection: Connection) -> list[SuiteRun]:
+            if nouns.get(connection, Suite, suite_id, deleted=True) is None:
+                raise not_found("suite", suite_id)
+            return suite_runs.of_suite(connection, suite_id)
+
+        return await self._database.read(work)
+
+    async def wait(self, id: str, seconds: float) -> Run:
+        """The run once it is final or has moved on, or as it is after `seconds`; without its case until then."""
+        run = await self._until_changed(id, seconds, 0, lambda connection: _require(connection, id))
+        return await self.get(id) if run.is_final else run
+
+    async def wait_suite(self, id: str, seconds: float) -> SuiteRun:
+        """The aggregate once it is final or has moved on, or as it is after `seconds`."""
+        return await self._until_changed(id, seconds, _PAUSE, lambda connection: _aggregate(connection, id))
+
+    async def _until_changed(self, id: str, seconds: float, pause: float, look: Work[S]) -> S:
+        first = state = await self._database.read(look)
+        with anyio.move_on_after(seconds):
+            while not state.is_final and state == first:
+                # The bell is taken before the look: what rings in between is not missed.
+                bell = self._workshop.signals.event(id)
+                state = await self._database.read(look)
+                if state == first:
+                    with anyio.move_on_after(_LOOK_AGAIN):
+                        await bell.wait()
+                    await anyio.sleep(pause)
+        return state
+
+    def _queue_suite(
+        self, connection: Connection, suite_id: str, overrides: Json | None, key: str | None
+    ) -> str:
+        """Store a suite run with a run for each of its cases; its id."""
+        suite = nouns.get(connection, Suite, suite_id)
+        if suite is None:
+            raise not_found("suite", suite_id)
+        cases = nouns.cases_of_suite(connection, suite_id)
+        if not cases:
+            raise InvalidInput(
+                "The suite has no cases.",
+                hint=f'create_case(suite_id="{suite_id}", ...), or set suite_id of a case with update.',
+            )
+        execution = NewSuiteRun(str(uuid4()), suite.id, suite.parallelism, now(), overrides, key)
+        suite_runs.insert(connection, execution)
+        members = [self._member(connection, case, overrides) for case in cases]
+        runs.insert(
+            connection,
+            [_new(member, suite_run_id=execution.id, position=n) for n, member in enumerate(members)],
+        )
+        return execution.id
+
+    def _member(self, connection: Connection, case: Case, overrides: Json | None) -> Cast:
+        """A suite's run of one case. A case that became impossible fails alone and is seen to."""
+        try:
+            return cast_run(connection, self._workshop.models, case, overrides)
+        except NotFound as exc:
+            return cast_failure(connection, case, exc)
+
+
+def _new(cast: Cast, *, suite_run_id: str | None = None, position: int = 0, key: str | None = None) -> NewRun:
+    run = cast.run.model_copy(update={"suite_run_id": suite_run_id})
+    return NewRun(run, cast.snapshot.model_dump(mode="json"), cast.needs, position, key)
+
+
+def _same_case(run: Run, case_id: str) -> Run:
+    """What an idempotency key started; it must not stand for two different things."""
+    if run.case_id != case_id:
+        raise InvalidInput(
+            "This idempotency_key started a run of another case.", hint="Use a new key for a new run."
+        )
+    return run
+
+
+def _same_suite(aggregate: SuiteRun, suite_id: str) -> SuiteRun:
+    if aggregate.suite_id != suite_id:
+        raise InvalidInput(
+            "This idempotency_key started a run of another suite.", hint="Use a new key for a new run."
+        )
+    return aggregate
+
+
+def _require(connection: Connection, id: str) -> Run:
+    if run := runs.get(connection, id):
+        return run
+    raise NotFound(f"There is no run {id!r}.", hint="Call list_runs to see the newest.")
+
+
+def _aggregate(connection: Connection, id: str) -> SuiteRun:
+    if aggregate := suite_runs.get(connection, id):
+        return aggregate
+    raise NotFound(f"There is no suite run {id!r}.", hint="Call list_runs to see the newest.")
+
+
+def _expanded(connection: Connection, run: Run) -> Run:
+    """The run with its case, agent and persona as they were when it was made."""
+    snapshot = Snapshot.model_validate(runs.snapshot(connection, run.id))
+    case = snapshot.case.model_copy(update={"agent": snapshot.agent, "persona": snapshot.persona})
+    return run.model_copy(update={"case": case})

@@ -1,0 +1,124 @@
+"""Claims runs and executes each in a task of its own, holds their leases, and gives them back when it goes."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+import anyio
+from anyio.abc import TaskGroup
+
+from mcp_agent_eval.engine.execution import execute
+from mcp_agent_eval.engine.store import queue
+from mcp_agent_eval.engine.store.database import Connection
+from mcp_agent_eval.engine.store.queue import Claim
+from mcp_agent_eval.engine.workshop import Workshop
+from mcp_agent_eval.errors import StoreError
+from mcp_agent_eval.types import now
+
+logger = logging.getLogger(__name__)
+
+LEASE = 30.0
+"""Seconds for which a run is a worker's own without a sign of life."""
+
+_IDLE = 1.0
+_MOST_ATTEMPTS = 3
+
+
+class Worker:
+    """Works as long as its block is entered; `wake` tells it that there is something to do."""
+
+    def __init__(self, workshop: Workshop) -> None:
+        self._workshop = workshop
+        self._name = f"{os.getpid()}-{uuid4().hex[:8]}"
+        self._running: set[str] = set()
+        self._bell = anyio.Event()
+
+    @asynccontextmanager
+    async def working(self) -> AsyncGenerator[None]:
+        """Claim and execute runs until the block is left; what is unfinished then goes back to the queue."""
+        failure: Exception | None = None
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._claim_forever, tasks)
+                tasks.start_soon(self._hold_leases)
+                try:
+                    yield
+                except Exception as exc:
+                    # Raised again below: what the block raises must not come out as a group of one.
+                    failure = exc
+                tasks.cancel_scope.cancel()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._give_back()
+        if failure:
+            raise failure
+
+    def wake(self) -> None:
+        """Look for work at once."""
+        self._bell.set()
+
+    async def _claim_forever(self, tasks: TaskGroup) -> None:
+        seen = -1
+        while True:
+            # Bell and count come first: what happens after them is noticed in the next round.
+            self._bell = anyio.Event()
+            changes = await self._workshop.database.changes()
+            if changes != seen:
+                seen = changes
+                await self._claim(tasks)
+            with anyio.move_on_after(_IDLE):
+                await self._bell.wait()
+
+    async def _claim(self, tasks: TaskGroup) -> None:
+        room = self._workshop.settings.max_concurrency - len(self._running)
+        if room <= 0:
+            return
+        for claim in await self._workshop.database.write(lambda connection: self._take(connection, room)):
+            self._running.add(claim.run_id)
+            tasks.start_soon(self._execute, claim)
+
+    async def _execute(self, claim: Claim) -> None:
+        try:
+            await execute(self._workshop, claim)
+        except StoreError:
+            logger.exception("run %s is left to its lease: the database failed", claim.run_id)
+        finally:
+            self._running.discard(claim.run_id)
+            self.wake()
+
+    async def _hold_leases(self) -> None:
+        """Renew what is ours, and take back what other workers have let go silently."""
+        while True:
+            await anyio.sleep(LEASE / 3)
+            try:
+                await self._workshop.database.write(self._renew)
+            except StoreError:
+                logger.exception("leases could not be renewed")
+            self.wake()
+
+    def _take(self, connection: Connection, room: int) -> list[Claim]:
+        offers = self._workshop.models.endpoints()
+        return queue.claim(
+            connection, self._name, now=now(), lease_until=_lease_end(), room=room, offers=offers
+        )
+
+    def _renew(self, connection: Connection) -> None:
+        queue.renew(connection, self._name, _lease_end())
+        queue.reap(connection, now(), _MOST_ATTEMPTS)
+
+    async def _give_back(self) -> None:
+        try:
+            await self._workshop.database.write(
+                lambda connection: queue.release(connection, self._name, now())
+            )
+        except StoreError:
+            logger.exception("leases could not be given back; they run out by themselves")
+
+
+def _lease_end() -> datetime:
+    return now() + timedelta(seconds=LEASE)

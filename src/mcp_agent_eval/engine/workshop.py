@@ -1,0 +1,22 @@
+"""What the engine's parts share: one database, one set of models, one price list, one bell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mcp_agent_eval.engine.billing import Prices
+from mcp_agent_eval.engine.models import Models
+from mcp_agent_eval.engine.signals import Signals
+from mcp_agent_eval.engine.store.database import Database
+from mcp_agent_eval.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """Made once when the engine opens, and handed down."""
+
+    settings: Settings
+    database: Database
+    models: Models
+    prices: Prices
+    signals: Signals

@@ -1,0 +1,67 @@
+"""What lives as long as the server: the backend, opened when the first call needs it and closed at the end.
+
+Hosts start a server in every window and most never call it, so the first `tools/list` opens no database and
+imports neither the engine nor a model client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+from mcp.server.mcpserver import Context
+
+if TYPE_CHECKING:
+    from mcp_agent_eval.backend.connect import Connection
+
+Connect = Callable[[], "AbstractAsyncContextManager[Connection]"]
+
+
+def connect_by_environment() -> AbstractAsyncContextManager[Connection]:
+    """The backend that the environment asks for."""
+    # The one import put off: it brings the engine, and a server that is only listed should not wait for it.
+    from mcp_agent_eval.backend.connect import connect
+
+    return connect()
+
+
+class App:
+    """The state of one server. `connection()` opens the backend once, whoever asks first."""
+
+    def __init__(self, connect: Connect) -> None:
+        self._connect = connect
+        self._lock = anyio.Lock()
+        self._connection: Connection | None = None
+        self._tasks: TaskGroup | None = None
+
+    @asynccontextmanager
+    async def lifespan(self, _: object) -> AsyncGenerator[App]:
+        """From the first message to the last; what is open is closed at the end."""
+        async with anyio.create_task_group() as self._tasks:
+            yield self
+            self._tasks.cancel_scope.cancel()
+
+    async def connection(self) -> Connection:
+        """The open backend with its settings. Raises what opening it raises, and tries again the next time."""
+        assert self._tasks is not None, "the lifespan has not begun"
+        async with self._lock:
+            held = self._connection or await self._tasks.start(self._hold_open)
+            self._connection = held
+        return held
+
+    async def _hold_open(self, *, task_status: TaskStatus[Connection]) -> None:
+        # A backend holds a task group, which has to be left by the task that entered it.
+        async with self._connect() as connection:
+            task_status.started(connection)
+            await anyio.sleep_forever()
+
+
+Ctx = Context[App, Any]
+
+
+async def connection(ctx: Ctx) -> Connection:
+    """The open backend of a request."""
+    return await ctx.request_context.lifespan_context.connection()

@@ -1,0 +1,69 @@
+"""One result, two channels: hosts show the model either the structured value or the text, so both say everything.
+
+The text is an outline of the same value, which reads better than JSON and costs fewer tokens.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import cast
+
+from mcp.types import CallToolResult, TextContent
+
+from mcp_agent_eval.errors import EvalError
+from mcp_agent_eval.types import Json
+
+
+def answer(value: Json) -> CallToolResult:
+    """A successful result."""
+    return CallToolResult(content=[TextContent(type="text", text=outline(value))], structured_content=value)
+
+
+def refusal(error: EvalError) -> CallToolResult:
+    """A failed result, with what to do about it."""
+    text = f"{error.message}\n{error.hint}" if error.hint else error.message
+    return CallToolResult(
+        content=[TextContent(type="text", text=text)], structured_content=error.as_dict(), is_error=True
+    )
+
+
+def outline(value: object) -> str:
+    """A value as indented `name: value` lines."""
+    return "\n".join(_lines(value, ""))
+
+
+def _lines(value: object, indent: str) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, item in cast(Json, value).items():
+            yield from _entry(f"{indent}{key}:", item, indent)
+    elif isinstance(value, list):
+        for item in cast(list[object], value):
+            yield from _bullet(item, indent)
+    else:
+        yield f"{indent}{_scalar(value)}"
+
+
+def _entry(label: str, item: object, indent: str) -> Iterator[str]:
+    if _is_plain(item):
+        yield f"{label} {_scalar(item)}"
+    else:
+        yield label
+        yield from _lines(item, indent + "  ")
+
+
+def _bullet(item: object, indent: str) -> Iterator[str]:
+    """A list item: its first line behind a dash, the others below it."""
+    first, *rest = _lines(item, "") if not _is_plain(item) else [_scalar(item)]
+    yield f"{indent}- {first}"
+    yield from (f"{indent}  {line}" for line in rest)
+
+
+def _is_plain(item: object) -> bool:
+    return not isinstance(item, dict | list) or not item
+
+
+def _scalar(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)

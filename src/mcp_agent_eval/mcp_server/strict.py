@@ -1,0 +1,114 @@
+"""Tools as this server wants them: unknown arguments are errors, schemas are lean, failures say what to do.
+
+The SDK's own tool ignores unknown arguments, and puts pydantic's titles and links into what the model reads.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from mcp.server.mcpserver.context import Context
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.tools.base import Tool
+from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetadata
+from mcp.types import CallToolResult, ToolAnnotations
+from pydantic import ConfigDict, ValidationError, create_model
+
+from mcp_agent_eval.errors import EvalError, InvalidInput
+from mcp_agent_eval.mcp_server.render import refusal
+from mcp_agent_eval.types import Json
+from mcp_agent_eval.validation import explain
+
+Handler = Callable[..., Awaitable[CallToolResult]]
+
+
+class StrictArguments(ArgModelBase):
+    """A tool's arguments, among which an unknown one is an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class StrictTool(Tool):
+    """A tool whose failures are results in our own words."""
+
+    @classmethod
+    def make(cls, name: str, handler: Handler, *, title: str, annotations: ToolAnnotations) -> StrictTool:
+        """A tool from a function whose first parameter is the context; its docstring is what assistants read."""
+        arguments = _arguments(name, handler)
+        return cls(
+            fn=handler,
+            name=name,
+            title=title,
+            description=" ".join((handler.__doc__ or "").split()),
+            parameters=lean(arguments.model_json_schema()),
+            fn_metadata=FuncMetadata(arg_model=arguments),
+            is_async=True,
+            context_kwarg="ctx",
+            annotations=annotations,
+        )
+
+    async def run(
+        self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False
+    ) -> Any:
+        """Run the tool; what its caller can mend comes back as a result, everything else as the SDK has it."""
+        try:
+            return await super().run(arguments, context, convert_result)
+        except ToolError as exc:
+            error = self._in_our_words(exc.__cause__)
+            if error is None:
+                raise
+            return refusal(error)
+
+    def _in_our_words(self, cause: BaseException | None) -> EvalError | None:
+        if isinstance(cause, EvalError):
+            return cause
+        if isinstance(cause, ValidationError):
+            known = list(self.parameters["properties"])
+            return InvalidInput(f"{self.name}: {explain(cause, known)}")
+        return None
+
+
+def _arguments(name: str, handler: Handler) -> type[StrictArguments]:
+    parameters = list(inspect.signature(handler, eval_str=True).parameters.values())[1:]
+    fields: dict[str, Any] = {
+        parameter.name: (
+            parameter.annotation,
+            ... if parameter.default is parameter.empty else parameter.default,
+        )
+        for parameter in parameters
+    }
+    return create_model(f"{name}_arguments", __base__=StrictArguments, **fields)
+
+
+def lean(schema: Json) -> Json:
+    """A JSON Schema without what costs tokens and says nothing: titles, `null` defaults and null alternatives."""
+    return cast(Json, _lean(schema))
+
+
+def _lean(node: object) -> object:
+    if isinstance(node, list):
+        return [_lean(item) for item in cast(list[object], node)]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: {name: _lean(item) for name, item in value.items()} if key in _NAMED else _lean(value)
+        for key, value in _without_null_alternative(cast(Json, node)).items()
+        if not _is_noise(key, value)
+    }
+
+
+_NAMED = ("properties", "$defs")
+_SAYS_NOTHING = (("default", None), ("additionalProperties", True))
+
+
+def _is_noise(key: str, value: object) -> bool:
+    return (key, value) in _SAYS_NOTHING or (key == "title" and isinstance(value, str))
+
+
+def _without_null_alternative(node: Json) -> Json:
+    alternatives = [item for item in node.get("anyOf", []) if item != {"type": "null"}]
+    if len(alternatives) != 1:
+        return node
+    return {key: value for key, value in node.items() if key != "anyOf"} | alternatives[0]

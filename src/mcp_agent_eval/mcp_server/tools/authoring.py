@@ -1,0 +1,234 @@
+"""Tools that write the nouns: agents, personas, cases and suites."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from mcp.types import CallToolResult
+from pydantic import Field
+
+from mcp_agent_eval.lab.digest import without_blanks
+from mcp_agent_eval.lab.doubts import doubts
+from mcp_agent_eval.mcp_server.app import Ctx, connection
+from mcp_agent_eval.mcp_server.render import answer
+from mcp_agent_eval.mcp_server.tools.arguments import (
+    AgentRef,
+    AnyRef,
+    Draft,
+    Kind,
+    Limit,
+    Offset,
+    PersonaRef,
+)
+from mcp_agent_eval.types import Assertion, Json
+
+
+async def create_agent(
+    ctx: Ctx,
+    name: str,
+    system_prompt: Annotated[str, Field(description="May use {{Variable}}")],
+    tools: Annotated[
+        list[Draft] | None,
+        Field(
+            description="Each {name, description, parameters: JSON Schema, output_schema: JSON Schema that mocked "
+            'results are made from}; type "system" hangs up'
+        ),
+    ] = None,
+    greeting_message: Annotated[str | None, Field(description="Said verbatim when the agent opens")] = None,
+    agent_speaks_first: bool = True,
+    model: Annotated[
+        str | None, Field(description="openai:NAME, anthropic:NAME or offline; default from the settings")
+    ] = None,
+    temperature: Annotated[float | None, Field(ge=0, le=2)] = None,
+    variables: Annotated[dict[str, str] | None, Field(description="Values of {{Variable}}s")] = None,
+    description: str | None = None,
+    language: Literal["en", "he"] = "en",
+) -> CallToolResult:
+    """Register the conversational agent under test: a system prompt with tools. First step of an evaluation;
+    then create_persona and create_case."""
+    draft = {
+        "name": name,
+        "system_prompt": system_prompt,
+        "tools": tools or [],
+        "greeting_message": greeting_message,
+        "agent_speaks_first": agent_speaks_first,
+        "model": model,
+        "temperature": temperature,
+        "variables": variables or {},
+        "description": description,
+        "language": language,
+    }
+    return await _create(ctx, "agent", draft)
+
+
+async def create_persona(
+    ctx: Ctx,
+    name: str,
+    identity_prompt: Annotated[str, Field(description='Who calls, e.g. "You are a 38-year-old tenant ..."')],
+    behavior_traits: Annotated[
+        Draft | None,
+        Field(
+            description="Free-form; understood: patience, verbosity, cooperation, interruption_tendency, goal, "
+            "known_info (facts it may tell), unknown_info"
+        ),
+    ] = None,
+    model: Annotated[str | None, Field(description="As for create_agent")] = None,
+    description: str | None = None,
+    language: Literal["en", "he"] = "en",
+) -> CallToolResult:
+    """Register a simulated caller, played by a language model in every conversation. Reusable across cases."""
+    draft = {
+        "name": name,
+        "identity_prompt": identity_prompt,
+        "behavior_traits": behavior_traits or {},
+        "model": model,
+        "description": description,
+        "language": language,
+    }
+    return await _create(ctx, "persona", draft)
+
+
+async def create_case(
+    ctx: Ctx,
+    name: str,
+    agent_id: AgentRef,
+    persona_id: PersonaRef,
+    scenario: Annotated[str, Field(description="One paragraph for the persona: why this call happens")],
+    success_criteria: Annotated[
+        list[Assertion] | None,
+        Field(
+            description="Assertions scored after the run. must_say/must_not_say: pattern, a case-insensitive regex over "
+            "all the agent said. must_call_tool: tool_name and optionally args_match, equal per key, "
+            '"$present" = any value. must_reach_node: node_id. custom_llm_judge: rubric'
+        ),
+    ] = None,
+    suite_id: Annotated[str | None, Field(description="Suite to join: id or name")] = None,
+    max_turns: Annotated[int, Field(ge=1, le=100, description="Spoken turns of both sides")] = 20,
+    pass_threshold: Annotated[
+        float, Field(ge=0, le=100, description="Passes when the weighted score reaches it")
+    ] = 80,
+    tool_policy: Annotated[
+        Literal["mock", "real", "allowlist"], Field(description="mock: no tool acts, results are made up")
+    ] = "mock",
+    tool_allowlist: list[str] | None = None,
+    agent_overrides: Annotated[Draft | None, Field(description="Agent fields replaced in every run")] = None,
+    description: str | None = None,
+) -> CallToolResult:
+    """Create an eval case: which persona calls which agent, why, and what must hold afterwards. Then run_case."""
+    backend = (await connection(ctx)).backend
+    draft = {
+        "name": name,
+        "agent_id": await backend.find("agent", agent_id),
+        "persona_id": await backend.find("persona", persona_id),
+        "scenario": scenario,
+        "success_criteria": [assertion.model_dump() for assertion in success_criteria or []],
+        "suite_id": await backend.find("suite", suite_id) if suite_id else None,
+        "max_turns": max_turns,
+        "pass_threshold": pass_threshold,
+        "tool_policy": tool_policy,
+        "tool_allowlist": tool_allowlist or [],
+        "agent_overrides": agent_overrides,
+        "description": description,
+    }
+    return await _create(ctx, "case", draft)
+
+
+async def create_suite(
+    ctx: Ctx,
+    name: str,
+    parallelism: Annotated[int, Field(ge=1, le=16, description="Cases that run at once")] = 4,
+    description: str | None = None,
+    agent_id: Annotated[str | None, Field(description="Agent that the suite is about: id or name")] = None,
+) -> CallToolResult:
+    """Create a suite: cases that run together and give one aggregate. Cases join by their suite_id."""
+    backend = (await connection(ctx)).backend
+    draft = {
+        "name": name,
+        "parallelism": parallelism,
+        "description": description,
+        "agent_id": await backend.find("agent", agent_id) if agent_id else None,
+    }
+    return await _create(ctx, "suite", draft)
+
+
+_THEN: dict[Kind, str] = {
+    "agent": 'create_persona, then create_case(agent_id="{id}", ...)',
+    "persona": 'create_case(persona_id="{id}", ...)',
+    "case": 'run_case(case_id="{id}")',
+    "suite": 'create_case(suite_id="{id}", ...), then run_suite(suite_id="{id}")',
+}
+
+
+async def _create(ctx: Ctx, kind: Kind, draft: Json) -> CallToolResult:
+    backend = (await connection(ctx)).backend
+    noun = await backend.create(kind, draft)
+    return answer(
+        without_blanks(
+            {
+                f"{kind}_id": noun.id,
+                "name": noun.name,
+                "warnings": doubts(noun),
+                "next": _THEN[kind].format(id=noun.id),
+            }
+        )
+    )
+
+
+async def list_nouns(
+    ctx: Ctx,
+    kind: Kind,
+    suite_id: Annotated[str | None, Field(description="Only cases of this suite")] = None,
+    agent_id: Annotated[str | None, Field(description="Only cases of this agent")] = None,
+    limit: Limit = 20,
+    offset: Offset = 0,
+) -> CallToolResult:
+    """List agents, personas, cases or suites: ids and names."""
+    backend = (await connection(ctx)).backend
+    filters = {
+        "suite_id": await backend.find("suite", suite_id) if suite_id else None,
+        "agent_id": await backend.find("agent", agent_id) if agent_id else None,
+    }
+    page = await backend.list(kind, limit=limit, offset=offset, **filters)
+    rows = [
+        without_blanks({"id": noun.id, "name": noun.name, "description": noun.description})
+        for noun in page.data
+    ]
+    following = f'list(kind="{kind}", offset={offset + limit})' if page.has_more else None
+    return answer(without_blanks({kind + "s": rows or "none", "total": page.total, "next": following}))
+
+
+async def get_noun(ctx: Ctx, kind: Kind, id: AnyRef) -> CallToolResult:
+    """Show one agent, persona, case or suite in full."""
+    backend = (await connection(ctx)).backend
+    noun = await backend.get(kind, await backend.find(kind, id))
+    return answer(_shown(noun.model_dump(mode="json", exclude_defaults=True, exclude={"agent", "persona"})))
+
+
+async def update_noun(
+    ctx: Ctx,
+    kind: Kind,
+    id: AnyRef,
+    changes: Annotated[Draft, Field(description="Fields to replace, whole, as in create_*")],
+) -> CallToolResult:
+    """Change fields of an agent, persona, case or suite. Past runs keep what they ran with."""
+    backend = (await connection(ctx)).backend
+    noun = await backend.update(kind, await backend.find(kind, id), changes)
+    changed = noun.model_dump(mode="json", include=set(changes))
+    warnings = doubts(noun)
+    return answer(
+        without_blanks({"id": noun.id, "name": noun.name, "changed": changed, "warnings": warnings})
+    )
+
+
+async def delete_noun(ctx: Ctx, kind: Kind, id: AnyRef) -> CallToolResult:
+    """Take an agent, persona, case or suite out of use. Its runs and transcripts are kept."""
+    backend = (await connection(ctx)).backend
+    found = await backend.find(kind, id)
+    await backend.delete(kind, found)
+    return answer({"deleted": kind, "id": found})
+
+
+def _shown(noun: Json) -> Json:
+    return {
+        key: value for key, value in noun.items() if key not in ("company_id", "created_at", "updated_at")
+    }

@@ -1,0 +1,199 @@
+"""Tools that start, follow and stop runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from mcp.types import CallToolResult
+from pydantic import Field
+
+from mcp_agent_eval.backend.base import Backend
+from mcp_agent_eval.errors import InvalidInput, NotFound, RunFinished
+from mcp_agent_eval.lab.digest import run_digest, suite_run_digest, verdict, without_blanks
+from mcp_agent_eval.mcp_server.app import Ctx, connection
+from mcp_agent_eval.mcp_server.long_running import Progress, wait_until_final
+from mcp_agent_eval.mcp_server.render import answer
+from mcp_agent_eval.mcp_server.resources import announce
+from mcp_agent_eval.mcp_server.tools.arguments import (
+    CaseRef,
+    IdempotencyKey,
+    Limit,
+    Offset,
+    Overrides,
+    RunRef,
+    SuiteRef,
+    WaitSeconds,
+)
+from mcp_agent_eval.types import Json, Run, RunFilter, RunStatus, SuiteRun
+
+
+async def run_case(
+    ctx: Ctx,
+    case_id: CaseRef,
+    agent_overrides: Overrides = None,
+    wait_seconds: WaitSeconds = None,
+    idempotency_key: IdempotencyKey = None,
+) -> CallToolResult:
+    """Run one case: the persona talks with the agent, then the transcript is scored. Waits for the verdict;
+    if that takes longer, returns a run_id for get_run and the run goes on."""
+    backend = (await connection(ctx)).backend
+    run = await backend.start_run(
+        await backend.find("case", case_id), agent_overrides=agent_overrides, idempotency_key=idempotency_key
+    )
+    return await _follow_run(ctx, run.id, wait_seconds)
+
+
+async def run_suite(
+    ctx: Ctx,
+    suite_id: SuiteRef,
+    agent_overrides: Overrides = None,
+    wait_seconds: WaitSeconds = None,
+    idempotency_key: IdempotencyKey = None,
+) -> CallToolResult:
+    """Run every case of a suite and return the aggregate: pass rate, scores, cost, why cases failed. If that takes
+    longer, returns a suite_run_id for get_aggregate and the runs go on."""
+    backend = (await connection(ctx)).backend
+    started = await backend.start_suite_run(
+        await backend.find("suite", suite_id),
+        agent_overrides=agent_overrides,
+        idempotency_key=idempotency_key,
+    )
+    return await _follow_suite_run(ctx, started.suite_run_id, wait_seconds)
+
+
+async def get_run(ctx: Ctx, run_id: RunRef, wait_seconds: WaitSeconds = None) -> CallToolResult:
+    """Result of a run: verdict, score, each failed assertion with reason and evidence, cost. Waits while it runs."""
+    backend = (await connection(ctx)).backend
+    return await _follow_run(ctx, await backend.find("run", run_id), wait_seconds)
+
+
+async def get_aggregate(
+    ctx: Ctx,
+    suite_run_id: Annotated[str | None, Field(description="From run_suite: id or id prefix")] = None,
+    suite_id: Annotated[str | None, Field(description="Instead: the latest run of this suite")] = None,
+    wait_seconds: WaitSeconds = None,
+) -> CallToolResult:
+    """Aggregate of a suite run: pass rate, average score, cost, failed cases. Waits while it runs."""
+    backend = (await connection(ctx)).backend
+    return await _follow_suite_run(ctx, await _suite_run_id(backend, suite_run_id, suite_id), wait_seconds)
+
+
+async def cancel_run(
+    ctx: Ctx, run_id: Annotated[str, Field(description="Run or suite run: id or id prefix")]
+) -> CallToolResult:
+    """Stop a run, or all runs of a suite run, at the next turn. What was said so far is kept."""
+    backend = (await connection(ctx)).backend
+    try:
+        run = await backend.cancel(await backend.find("run", run_id))
+    except NotFound:
+        return await _cancel_suite_run(backend, await backend.find("suite_run", run_id))
+    stopping = None if run.is_final else "stops at its next turn"
+    return answer(without_blanks({"run_id": run.id, "status": run.status, "note": stopping}))
+
+
+async def list_runs(
+    ctx: Ctx,
+    case_id: Annotated[str | None, Field(description="Only of this case: id or name")] = None,
+    suite_id: Annotated[str | None, Field(description="Only of this suite: id or name")] = None,
+    suite_run_id: str | None = None,
+    status: RunStatus | None = None,
+    limit: Limit = 20,
+    offset: Offset = 0,
+) -> CallToolResult:
+    """List runs, newest first, with verdict and score. Also finds a run whose id was lost."""
+    backend = (await connection(ctx)).backend
+    page = await backend.runs(
+        RunFilter(
+            case_id=await backend.find("case", case_id) if case_id else None,
+            suite_id=await backend.find("suite", suite_id) if suite_id else None,
+            suite_run_id=await backend.find("suite_run", suite_run_id) if suite_run_id else None,
+            status=status,
+            limit=limit,
+            offset=offset,
+        )
+    )
+    following = f"list_runs(offset={offset + limit}, ...)" if page.has_more else None
+    rows = [_row(run) for run in page.data]
+    return answer(without_blanks({"runs": rows or "none", "total": page.total, "next": following}))
+
+
+def _row(run: Run) -> Json:
+    return without_blanks(
+        {
+            "run_id": run.id,
+            "case": run.case.name if run.case else None,
+            "verdict": verdict(run),
+            "score": run.score,
+            "created_at": f"{run.created_at:%Y-%m-%dT%H:%M:%SZ}",
+            "overrides": sorted(run.agent_overrides) if run.agent_overrides else None,
+        }
+    )
+
+
+async def _follow_run(ctx: Ctx, run_id: str, wait_seconds: float | None) -> CallToolResult:
+    link = await connection(ctx)
+    progress = Progress(ctx.report_progress)
+
+    async def wait(seconds: float) -> Run:
+        return await link.backend.wait_run(run_id, seconds)
+
+    async def report(run: Run) -> None:
+        message = f"turn {run.spoken_turns} of at most {run.max_turns}, ${run.cost_usd:.4f} so far"
+        await progress.report(run.spoken_turns, run.max_turns, message)
+        await announce(ctx, run)
+
+    run = await wait_until_final(wait, link.seconds(wait_seconds), report)
+    await announce(ctx, run)
+    return answer(run_digest(run))
+
+
+async def _follow_suite_run(ctx: Ctx, suite_run_id: str, wait_seconds: float | None) -> CallToolResult:
+    link = await connection(ctx)
+    progress = Progress(ctx.report_progress)
+
+    async def wait(seconds: float) -> SuiteRun:
+        return await link.backend.wait_suite_run(suite_run_id, seconds)
+
+    async def report(aggregate: SuiteRun) -> None:
+        done = aggregate.total_runs - aggregate.in_flight
+        message = f"{done} of {aggregate.total_runs} runs done, ${aggregate.cost_usd:.4f} so far"
+        await progress.report(done, aggregate.total_runs, message)
+
+    await wait_until_final(wait, link.seconds(wait_seconds), report)
+    aggregate = await link.backend.suite_run(suite_run_id)
+    return answer(suite_run_digest(aggregate, await _suite_name(link.backend, aggregate)))
+
+
+async def _suite_name(backend: Backend, aggregate: SuiteRun) -> str | None:
+    """The suite's name, as long as it was not deleted."""
+    try:
+        return (await backend.get("suite", aggregate.suite_id)).name if aggregate.suite_id else None
+    except NotFound:
+        return None
+
+
+async def _suite_run_id(backend: Backend, suite_run_id: str | None, suite_id: str | None) -> str:
+    if suite_run_id:
+        return await backend.find("suite_run", suite_run_id)
+    if not suite_id:
+        raise InvalidInput("get_aggregate needs suite_run_id, or suite_id for its latest run.")
+    found = await backend.find("suite", suite_id)
+    executions = await backend.suite_runs(found)
+    if not executions:
+        raise NotFound("This suite was never run.", hint=f'Call run_suite(suite_id="{found}").')
+    return executions[0].suite_run_id
+
+
+async def _cancel_suite_run(backend: Backend, suite_run_id: str) -> CallToolResult:
+    stopped = 0
+    for run in (await backend.suite_run(suite_run_id)).runs:
+        try:
+            await backend.cancel(run.id)
+            stopped += 1
+        except RunFinished:
+            continue
+    if not stopped:
+        raise RunFinished(
+            "Every run of this suite run is over.", hint="get_aggregate shows what they came to."
+        )
+    return answer({"suite_run_id": suite_run_id, "runs_stopped": stopped})

@@ -1,0 +1,135 @@
+"""Agents, personas, cases and suites: listed, shown, changed and taken out of use."""
+
+from __future__ import annotations
+
+import json
+
+from mcp import Client
+
+from tests.behaviour.clinic import BOOK, PROMPT, create_clinic
+from tests.support import call, refused, shared_path
+
+
+async def test_nouns_are_listed_with_ids_and_names(client: Client) -> None:
+    case_id = await create_clinic(client)
+    listed = await call(client, "list", kind="case")
+    assert listed == {"cases": [{"id": case_id, "name": "Books a visit"}], "total": 1}
+
+
+async def test_an_empty_list_says_so(client: Client) -> None:
+    assert await call(client, "list", kind="suite") == {"suites": "none", "total": 0}
+
+
+async def test_a_long_list_names_the_call_for_its_next_page(client: Client) -> None:
+    for number in range(3):
+        await call(client, "create_suite", name=f"Suite {number}")
+    page = await call(client, "list", kind="suite", limit=2)
+    assert [suite["name"] for suite in page["suites"]] == ["Suite 2", "Suite 1"]
+    assert page["next"] == 'list(kind="suite", offset=2)'
+
+
+async def test_cases_are_filtered_by_suite_and_agent(client: Client) -> None:
+    await call(client, "create_suite", name="S")
+    await create_clinic(client)
+    assert (await call(client, "list", kind="case", suite_id="S"))["total"] == 0
+    assert (await call(client, "list", kind="case", agent_id="Clinic"))["total"] == 1
+
+
+async def test_an_update_replaces_fields_and_shows_them(client: Client) -> None:
+    case_id = await create_clinic(client)
+    changed = await call(client, "update", kind="case", id=case_id, changes={"pass_threshold": 90})
+    assert changed["changed"] == {"pass_threshold": 90}
+    assert (await call(client, "get", kind="case", id=case_id))["pass_threshold"] == 90
+
+
+async def test_an_update_with_an_unknown_or_fixed_field_is_refused(client: Client) -> None:
+    case_id = await create_clinic(client)
+    error = await refused(client, "update", kind="case", id=case_id, changes={"treshold": 1})
+    assert "case has no field 'treshold'" in error["error"]
+    error = await refused(client, "update", kind="case", id=case_id, changes={"agent_id": "x"})
+    assert "keeps its agent" in error["error"]
+
+
+async def test_an_update_that_makes_a_case_impossible_is_refused(client: Client) -> None:
+    case_id = await create_clinic(client)
+    criteria = [{"type": "must_call_tool", "tool_name": "nope"}]
+    error = await refused(client, "update", kind="case", id=case_id, changes={"success_criteria": criteria})
+    assert error["code"] == "IMPOSSIBLE_ASSERTION"
+
+
+async def test_a_deleted_case_is_gone_and_its_history_stays(client: Client) -> None:
+    case_id = await create_clinic(client)
+    run = await call(client, "run_case", case_id=case_id)
+    assert await call(client, "delete", kind="case", id=case_id) == {"deleted": "case", "id": case_id}
+    assert (await refused(client, "delete", kind="case", id=case_id))["code"] == "NOT_FOUND"
+    assert (await refused(client, "run_case", case_id=case_id))["code"] == "NOT_FOUND"
+    assert (await call(client, "get_run", run_id=run["run_id"]))["case"] == "Books a visit"
+    assert (await call(client, "read_transcript", run_id=run["run_id"]))["untrusted_turns"]
+
+
+async def test_a_past_run_keeps_what_it_ran_with(client: Client) -> None:
+    case_id = await create_clinic(client)
+    run = await call(client, "run_case", case_id=case_id)
+    await call(client, "update", kind="case", id=case_id, changes={"name": "Renamed", "pass_threshold": 1})
+    past = await call(client, "get_run", run_id=run["run_id"])
+    assert (past["case"], past["pass_threshold"]) == ("Books a visit", 80)
+
+
+async def test_a_case_goes_on_with_a_deleted_persona_and_fails_with_a_deleted_agent(client: Client) -> None:
+    await call(client, "create_suite", name="S")
+    case_id = await create_clinic(client, suite_id="S")
+    await call(client, "delete", kind="persona", id="Maya")
+    assert (await call(client, "run_case", case_id=case_id))["verdict"] == "passed"
+    await call(client, "delete", kind="agent", id="Clinic")
+    assert (await refused(client, "run_case", case_id=case_id))["code"] == "NOT_FOUND"
+    aggregate = await call(client, "run_suite", suite_id="S")
+    assert (aggregate["errored"], aggregate["completed"]) == (1, 0)
+    assert "There is no agent" in aggregate["failures"][0]["error"]
+
+
+async def test_doubts_are_told_and_not_refused(client: Client) -> None:
+    agent = await call(
+        client, "create_agent", name="A", system_prompt="Hello {{Nobody}}", tools=[{"name": "t"}]
+    )
+    assert "Nobody has no value" in agent["warnings"][0]
+    assert "output_schema" in agent["warnings"][1]
+    await call(client, "create_persona", name="P", identity_prompt="You.")
+    case = await call(client, "create_case", name="C", agent_id="A", persona_id="P", scenario="s")
+    assert "every run passes" in case["warnings"][0]
+
+
+async def test_tools_are_accepted_in_the_contracts_and_in_the_providers_shape(client: Client) -> None:
+    contract = {
+        "id": "3c90c3cc-0d44-4b50-8888-8dd25736052a",
+        "name": "bookAppointment",
+        "type": "webhook",
+        "config": {"payload_config": {"extraction_parameters": [{"name": "day", "description": "The day"}]}},
+    }
+    provider = {"type": "function", "function": {"name": "other", "parameters": {"type": "object"}}}
+    await call(client, "create_agent", name="A", system_prompt="x", tools=[contract, provider])
+    first, second = (await call(client, "get", kind="agent", id="A"))["tools"]
+    assert first["parameters"]["properties"] == {"day": {"type": "string", "description": "The day"}}
+    assert first["parameters"]["required"] == ["day"]
+    assert second["name"] == "other"
+
+
+async def test_a_tool_with_a_broken_schema_is_refused_with_its_place(client: Client) -> None:
+    broken = BOOK | {"parameters": {"type": "objekt"}}
+    error = await refused(client, "create_agent", name="A", system_prompt=PROMPT, tools=[broken])
+    assert error["error"].startswith("tools[0].parameters: not a valid JSON Schema at type")
+
+
+async def test_hostile_strings_come_back_as_they_were_stored(client: Client) -> None:
+    hostile = [text for text in json.loads(shared_path("real/blns.json").read_text("utf-8")) if text.strip()]
+    traits = {"list": hostile} | {f"key {text}": text for text in hostile[:50]}
+    await call(client, "create_persona", name="P", identity_prompt="\n".join(hostile), behavior_traits=traits)
+    stored = await call(client, "get", kind="persona", id="P")
+    assert stored["behavior_traits"] == traits
+    assert stored["identity_prompt"] == "\n".join(hostile).strip()
+
+
+async def test_hostile_names_are_found_again(client: Client) -> None:
+    names = [text for text in json.loads(shared_path("real/blns.json").read_text("utf-8")) if text.strip()]
+    for name in names[::25]:
+        created = await call(client, "create_suite", name=name)
+        assert (await call(client, "get", kind="suite", id=created["suite_id"]))["name"] == name.strip()

@@ -1,0 +1,106 @@
+"""Resources tell what the tools tell, page by page, and announce themselves while a run is going."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import anyio
+import pytest
+from mcp import Client, MCPError
+from mcp.types import ResourceTemplateReference
+
+from mcp_agent_eval.backend.connect import connect
+from mcp_agent_eval.mcp_server.server import build_server
+from mcp_agent_eval.settings import Settings
+from tests.behaviour.clinic import SAYS_BACK, create_clinic
+from tests.support import call
+
+
+async def read(client: Client, uri: str) -> str:
+    contents = (await client.read_resource(uri)).contents
+    assert len(contents) == 1
+    return contents[0].text  # type: ignore[union-attr]
+
+
+async def failed_run(client: Client) -> str:
+    case_id = await create_clinic(client, success_criteria=[SAYS_BACK])
+    return (await call(client, "run_case", case_id=case_id))["run_id"]
+
+
+async def test_a_run_reads_as_its_tool_does(client: Client) -> None:
+    run_id = await failed_run(client)
+    assert json.loads(await read(client, f"eval://runs/{run_id}")) == await call(
+        client, "get_run", run_id=run_id
+    )
+
+
+async def test_an_id_prefix_will_do(client: Client) -> None:
+    run_id = await failed_run(client)
+    assert run_id in await read(client, f"eval://runs/{run_id[:8]}/transcript")
+
+
+async def test_a_transcript_is_readable_and_marked_as_untrusted(client: Client) -> None:
+    text = await read(client, f"eval://runs/{await failed_run(client)}/transcript")
+    assert "Untrusted text" in text
+    assert "**[0] agent** Clinic, how can I help?" in text
+    assert "calls `bookAppointment(" in text
+
+
+async def test_a_long_transcript_comes_in_pages_of_whole_turns(client: Client) -> None:
+    greeting = "word " * 5000
+    case_id = await create_clinic(client, agent_overrides={"greeting_message": greeting})
+    run_id = (await call(client, "run_case", case_id=case_id))["run_id"]
+    first = await read(client, f"eval://runs/{run_id}/transcript")
+    assert greeting.strip() in first
+    assert "**[1]" not in first
+    assert f"Next page: eval://runs/{run_id}/transcript?from_turn=1" in first
+    second = await read(client, f"eval://runs/{run_id}/transcript?from_turn=1")
+    assert "**[1] persona**" in second
+    assert "Next page" not in second
+
+
+async def test_an_evaluation_shows_every_verdict_with_its_reason(client: Client) -> None:
+    text = await read(client, f"eval://runs/{await failed_run(client)}/evaluation")
+    assert "Score 0 of 100, **failed**." in text
+    assert "- **FAIL** must_say /read that back/" in text
+
+
+async def test_a_suite_run_and_a_case_can_be_read(client: Client) -> None:
+    await call(client, "create_suite", name="S")
+    case_id = await create_clinic(client, suite_id="S")
+    aggregate = await call(client, "run_suite", suite_id="S")
+    read_back = json.loads(await read(client, f"eval://suite-runs/{aggregate['suite_run_id']}"))
+    assert read_back["passed"] == 1
+    case = json.loads(await read(client, f"eval://cases/{case_id}"))
+    assert case["scenario"] == "You want to book an appointment for a check-up."
+
+
+async def test_an_unknown_resource_is_an_error_that_says_what_to_do(client: Client) -> None:
+    with pytest.raises(MCPError, match="Call list_runs") as caught:
+        await client.read_resource("eval://runs/00000000")
+    assert caught.value.error.code == -32602
+
+
+async def test_ids_are_completed(client: Client) -> None:
+    run_id = await failed_run(client)
+    reference = ResourceTemplateReference(type="ref/resource", uri="eval://runs/{run_id}")
+    done = await client.complete(reference, {"name": "run_id", "value": run_id[:3]})
+    assert done.completion.values == [run_id]
+    none = await client.complete(reference, {"name": "run_id", "value": "zzz"})
+    assert none.completion.values == []
+
+
+async def test_subscribers_hear_of_a_run_while_it_goes_and_when_it_ends(settings: Settings) -> None:
+    async with Client(build_server(lambda: connect(settings))) as client:
+        case_id = await create_clinic(client)
+        run_id = (await call(client, "run_case", case_id=case_id, wait_seconds=0))["run_id"]
+        uri = f"eval://runs/{run_id}/evaluation"
+        heard: list[Any] = []
+        async with client.listen(resource_subscriptions=[uri]) as events:
+            await call(client, "get_run", run_id=run_id)
+            with anyio.fail_after(5):
+                async for event in events:
+                    heard.append(event)
+                    break
+        assert heard[0].uri == uri
