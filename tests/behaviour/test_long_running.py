@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 
 import anyio
 import pytest
@@ -71,7 +72,7 @@ async def test_progress_is_reported_while_a_run_is_going(client: Client) -> None
 
     result = await client.call_tool("run_case", {"case_id": case_id}, progress_callback=report)
     assert not result.is_error
-    assert all(before[0] < after[0] for before, after in zip(seen, seen[1:], strict=False))
+    assert all(before[0] < after[0] for before, after in pairwise(seen))
     assert all(message and "of at most 20" in message for _, _, message in seen)
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
-
 import anyio
 import pytest
 from mcp import Client, MCPError
@@ -14,6 +12,7 @@ from mcp_agent_eval.backend.connect import connect
 from mcp_agent_eval.mcp_server.server import build_server
 from mcp_agent_eval.settings import Settings
 from tests.behaviour.clinic import SAYS_BACK, create_clinic
+from tests.provider import provider
 from tests.support import call
 
 
@@ -91,16 +90,15 @@ async def test_ids_are_completed(client: Client) -> None:
     assert none.completion.values == []
 
 
-async def test_subscribers_hear_of_a_run_while_it_goes_and_when_it_ends(settings: Settings) -> None:
-    async with Client(build_server(lambda: connect(settings))) as client:
-        case_id = await create_clinic(client)
-        run_id = (await call(client, "run_case", case_id=case_id, wait_seconds=0))["run_id"]
-        uri = f"eval://runs/{run_id}/evaluation"
-        heard: list[Any] = []
-        async with client.listen(resource_subscriptions=[uri]) as events:
-            await call(client, "get_run", run_id=run_id)
-            with anyio.fail_after(5):
-                async for event in events:
-                    heard.append(event)
-                    break
-        assert heard[0].uri == uri
+async def test_subscribers_hear_of_a_run_that_nobody_waits_for(settings: Settings) -> None:
+    async with provider(lambda _: "Bye. [END OF CALL]", open_gate=False) as held:
+        changed = settings.model_copy(update={"persona_model": "openai:held", "model_base_url": held.url})
+        async with Client(build_server(lambda: connect(changed))) as client:
+            case_id = await create_clinic(client)
+            run_id = (await call(client, "run_case", case_id=case_id, wait_seconds=0))["run_id"]
+            uri = f"eval://runs/{run_id}/transcript"
+            async with client.listen(resource_subscriptions=[uri]) as events:
+                held.gate.set()
+                with anyio.fail_after(5):
+                    event = await anext(aiter(events))
+            assert event.uri == uri  # type: ignore[union-attr]

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 from mcp import Client
 
@@ -67,9 +70,7 @@ async def test_a_run_goes_on_when_the_server_that_began_it_is_closed(tmp_path: P
 
 def lines_in(database: Path) -> int:
     """How many turns are stored."""
-    import sqlite3
-
-    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+    with closing(sqlite3.connect(database)) as connection:
         return connection.execute("SELECT count(*) FROM turns").fetchone()[0]
 
 
@@ -90,12 +91,9 @@ async def test_a_killed_servers_run_is_finished_by_another_and_pays_for_no_answe
         server = stdio_server(tmp_path, **settings)
         async with Client(server) as client:
             case_id = await create_clinic(client)
-        process = start_raw(server.env or {}, case_id)
-        process.wait(timeout=20)
-        process.stdin.close()  # type: ignore[union-attr]
-        process.stdout.close()  # type: ignore[union-attr]
-        before = lines_in(tmp_path / "evals.db")
-        assert before >= 4
+        with start_raw(server.env or {}, case_id) as process, anyio.fail_after(20):
+            await anyio.to_thread.run_sync(process.wait)
+        assert lines_in(tmp_path / "evals.db") >= 4
         expire_leases(tmp_path / "evals.db")
         async with Client(server) as client:
             run_id = (await call(client, "list_runs"))["runs"][0]["run_id"]
@@ -138,9 +136,7 @@ def start_raw(env: dict[str, str], case_id: str) -> subprocess.Popen[bytes]:
 
 def expire_leases(database: Path) -> None:
     """Let the dead worker's leases run out now rather than in half a minute."""
-    import sqlite3
-
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("UPDATE runs SET lease_until = 1 WHERE queue_status = 'claimed'")
 
 
@@ -148,14 +144,13 @@ async def test_nothing_but_the_protocol_is_written_to_standard_output(tmp_path: 
     server = stdio_server(tmp_path, **OFFLINE)
     async with Client(server) as client:
         case_id = await create_clinic(client)
-    process = start_raw(server.env or {}, case_id)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    lines = [process.stdout.readline() for _ in range(2)]
-    process.stdin.close()
-    lines += process.stdout.readlines()
-    process.stdout.close()
-    assert process.wait(timeout=20) == 0
+    with start_raw(server.env or {}, case_id) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(2)]
+        process.stdin.close()
+        lines += process.stdout.readlines()
+        assert process.wait(timeout=20) == 0
     assert all(json.loads(line)["jsonrpc"] == "2.0" for line in lines)
     assert json.loads(lines[1])["result"]["structuredContent"]["verdict"] == "passed"
 

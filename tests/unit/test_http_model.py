@@ -146,7 +146,7 @@ async def model_at(
     key: str | None = "sk-test-0123456789",
 ) -> AsyncIterator[HttpModel]:
     async with httpx2.AsyncClient(verify=NO_TLS, limits=httpx2.Limits(max_connections=1)) as client:
-        yield HttpModel(wire or OpenAIWire(), model, client, base_url=base_url, key=key, policy=policy)
+        yield HttpModel(wire or OpenAIWire(), model, [client], base_url=base_url, key=key, policy=policy)
 
 
 async def fails(model: HttpModel, request: ModelRequest = ASK) -> ModelError:
@@ -182,7 +182,7 @@ async def test_without_a_key_nothing_authenticates() -> None:
 
 def test_a_model_is_named_after_its_provider() -> None:
     model = HttpModel(
-        AnthropicWire(), "claude", httpx2.AsyncClient(), base_url="http://x", key=None, policy=QUICK
+        AnthropicWire(), "claude", [httpx2.AsyncClient()], base_url="http://x", key=None, policy=QUICK
     )
     assert model.name == "anthropic:claude"
 
@@ -192,13 +192,13 @@ def test_a_model_is_named_after_its_provider() -> None:
 )
 def test_a_base_url_that_is_none_is_told_at_once(base_url: str) -> None:
     with pytest.raises(NotConfigured, match="base URL"):
-        HttpModel(OpenAIWire(), "m", httpx2.AsyncClient(), base_url=base_url, key=None, policy=QUICK)
+        HttpModel(OpenAIWire(), "m", [httpx2.AsyncClient()], base_url=base_url, key=None, policy=QUICK)
 
 
 @pytest.mark.parametrize("key", ["sk-\nabc", "sk-аbc"])
 def test_a_key_that_no_header_can_carry_is_told_at_once_and_not_shown(key: str) -> None:
     with pytest.raises(NotConfigured, match="OPENAI_API_KEY") as caught:
-        HttpModel(OpenAIWire(), "m", httpx2.AsyncClient(), base_url="http://x", key=key, policy=QUICK)
+        HttpModel(OpenAIWire(), "m", [httpx2.AsyncClient()], base_url="http://x", key=key, policy=QUICK)
     assert key not in str(caught.value)
 
 

@@ -6,6 +6,8 @@ The surfaces (MCP tools, REST, the command line) speak to nothing else. Every ve
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol
 
 from mcp_agent_eval.types import (
@@ -111,6 +113,11 @@ class Backend(Protocol):
 
     async def suite_runs(self, suite_id: str) -> list[SuiteRun]:
         """The aggregates of a suite, newest first, without their runs. Raises NotFound."""
+        ...
+
+    def moved_runs(self) -> AbstractAsyncContextManager[AsyncIterator[str]]:
+        """The ids of runs as they move on, while the block is entered: of those at least that this backend
+        executes itself."""
         ...
 
     async def wait_run(self, id: str, seconds: float) -> Run:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from mcp_agent_eval.backend.base import Noun, Reference
 from mcp_agent_eval.engine.billing import Prices
@@ -22,10 +22,11 @@ from mcp_agent_eval.types import Json, Kind, ModelCall, Page, Run, RunFilter, Su
 class EmbeddedBackend:
     """Every verb of the seam, answered by the engine's own parts."""
 
-    def __init__(self, catalogue: Catalogue, references: References, runs: Runs) -> None:
+    def __init__(self, catalogue: Catalogue, references: References, runs: Runs, signals: Signals) -> None:
         self._catalogue = catalogue
         self._references = references
         self._runs = runs
+        self._signals = signals
 
     async def create(self, kind: Kind, draft: Json) -> Noun:
         return await self._catalogue.create(kind, draft)
@@ -78,6 +79,9 @@ class EmbeddedBackend:
     async def suite_runs(self, suite_id: str) -> list[SuiteRun]:
         return await self._runs.suite_runs(suite_id)
 
+    def moved_runs(self) -> AbstractAsyncContextManager[AsyncIterator[str]]:
+        return self._signals.listening()
+
     async def wait_run(self, id: str, seconds: float) -> Run:
         return await self._runs.wait(id, seconds)
 
@@ -94,11 +98,12 @@ async def open_embedded(settings: Settings) -> AsyncGenerator[EmbeddedBackend]:
     """
     database = await open_sqlite(settings.database_url)
     models = Models(settings)
-    workshop = Workshop(settings, database, models, Prices(settings.prices), Signals())
+    signals = Signals()
+    workshop = Workshop(settings, database, models, Prices(settings.prices), signals)
     worker = Worker(workshop)
     try:
         async with worker.working():
-            yield EmbeddedBackend(Catalogue(database), References(database), Runs(workshop, worker))
+            yield EmbeddedBackend(Catalogue(database), References(database), Runs(workshop, worker), signals)
     finally:
         await models.aclose()
         await database.aclose()

@@ -57,7 +57,7 @@ async def execute(workshop: Workshop, claim: Claim) -> None:
     work = await workshop.database.read(lambda connection: _load(connection, claim))
 
     def changed() -> None:
-        workshop.signals.pulse(work.run.id, work.run.suite_run_id)
+        workshop.signals.ring(work.run.id, work.run.suite_run_id)
 
     journal = RunJournal(claim, workshop.database, workshop.prices, earlier=work.earlier, changed=changed)
     try:

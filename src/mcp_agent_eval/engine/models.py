@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 OFFLINE = "offline"
 _DEFAULTS = {"openai": "gpt-5.4-mini", "anthropic": "claude-haiku-4-5"}
 _BASES = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com"}
+_POOLS = 16
 _PROVIDERS = tuple(_DEFAULTS)
 _ROLES: tuple[ModelRole, ...] = ("agent", "persona", "judge")
 
@@ -25,7 +26,7 @@ class Models:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._open: dict[str, Model] = {}
-        self._http: httpx2.AsyncClient | None = None
+        self._http: list[httpx2.AsyncClient] = []
 
     def name_for(self, role: ModelRole, chosen: str | None) -> str:
         """The model of a role: the one chosen on the record, else the setting, else the provider with a key.
@@ -63,8 +64,8 @@ class Models:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        if self._http is not None:
-            await self._http.aclose()
+        for client in self._http:
+            await client.aclose()
 
     def _setting(self, role: ModelRole) -> str | None:
         chosen = (self._settings.agent_model, self._settings.persona_model, self._settings.judge_model)
@@ -123,7 +124,7 @@ class Models:
         return HttpModel(
             OpenAIWire() if provider == "openai" else AnthropicWire(),
             model,
-            self._client(),
+            self._clients(),
             base_url=self._base_url(provider),
             key=self._key(provider),
             policy=RetryPolicy(
@@ -133,10 +134,13 @@ class Models:
             ),
         )
 
-    def _client(self) -> httpx2.AsyncClient:
-        if self._http is None:
+    def _clients(self) -> list[httpx2.AsyncClient]:
+        """A few clients in place of one: a connection pool looks at every idle connection for each request,
+        so many small pools take less time than a large one."""
+        if not self._http:
             import httpx2
 
+            tls = httpx2.create_ssl_context()
             limits = httpx2.Limits(max_connections=None, max_keepalive_connections=100)
-            self._http = httpx2.AsyncClient(limits=limits)
+            self._http = [httpx2.AsyncClient(verify=tls, limits=limits) for _ in range(_POOLS)]
         return self._http

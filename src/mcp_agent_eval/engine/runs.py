@@ -121,7 +121,7 @@ class Runs:
             return _expanded(connection, _require(connection, run_id))
 
         run = await self._database.write(work)
-        self._workshop.signals.pulse(run.id, run.suite_run_id)
+        self._workshop.signals.ring(run.id, run.suite_run_id)
         return run
 
     async def suite_run(self, id: str, *, with_runs: bool) -> SuiteRun:

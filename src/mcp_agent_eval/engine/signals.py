@@ -1,22 +1,46 @@
-"""Who waits for a run hears of its changes at once, as long as the run is executed in this process."""
+"""Who waits for a run, or listens to all of them, hears of changes at once, as long as they happen in this process."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
 import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+_BEHIND = 1000
+"""Changes that a listener may leave unread; beyond that it misses some, and nobody waits for it."""
 
 
 class Signals:
-    """Wakes the waiters of a key. A change in another process is not heard: waiters look again by themselves."""
+    """Rings for runs and suite runs. What another process does is not heard: waiters look again by themselves."""
 
     def __init__(self) -> None:
         self._events: dict[str, anyio.Event] = {}
+        self._listeners: set[MemoryObjectSendStream[str]] = set()
 
-    def pulse(self, *keys: str | None) -> None:
-        """Wake everybody who waits for one of these."""
-        for key in keys:
+    def ring(self, run_id: str, suite_run_id: str | None) -> None:
+        """A run has moved on: wake everybody who waits for it or for its suite run."""
+        for key in (run_id, suite_run_id):
             if key and (event := self._events.pop(key, None)):
                 event.set()
+        for listener in self._listeners:
+            try:
+                listener.send_nowait(run_id)
+            except anyio.WouldBlock:
+                continue
 
     def event(self, key: str) -> anyio.Event:
-        """Set at the next pulse of `key`. Ask for it before you look, then nothing is missed in between."""
+        """Set when a run or suite run moves on. Ask for it before you look, then nothing is missed in between."""
         return self._events.setdefault(key, anyio.Event())
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncGenerator[MemoryObjectReceiveStream[str]]:
+        """The ids of runs as they move on, from now until the block is left."""
+        send, receive = anyio.create_memory_object_stream[str](_BEHIND)
+        self._listeners.add(send)
+        try:
+            with send, receive:
+                yield receive
+        finally:
+            self._listeners.discard(send)

@@ -94,12 +94,12 @@ class Worker:
     async def _hold_leases(self) -> None:
         """Renew what is ours, and take back what other workers have let go silently."""
         while True:
-            await anyio.sleep(LEASE / 3)
             try:
                 await self._workshop.database.write(self._renew)
             except StoreError:
                 logger.exception("leases could not be renewed")
             self.wake()
+            await anyio.sleep(LEASE / 3)
 
     def _take(self, connection: Connection, room: int) -> list[Claim]:
         offers = self._workshop.models.endpoints()

@@ -6,7 +6,7 @@ imports neither the engine nor a model client.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,13 @@ import anyio
 from anyio.abc import TaskGroup, TaskStatus
 from mcp.server.mcpserver import Context
 
+from mcp_agent_eval.backend.base import Backend
+
 if TYPE_CHECKING:
     from mcp_agent_eval.backend.connect import Connection
 
 Connect = Callable[[], "AbstractAsyncContextManager[Connection]"]
+Beside = Callable[[Backend], Awaitable[None]]
 
 
 def connect_by_environment() -> AbstractAsyncContextManager[Connection]:
@@ -29,10 +32,12 @@ def connect_by_environment() -> AbstractAsyncContextManager[Connection]:
 
 
 class App:
-    """The state of one server. `connection()` opens the backend once, whoever asks first."""
+    """The state of one server. `connection()` opens the backend once, whoever asks first; `beside` is what goes
+    on as long as it is open."""
 
-    def __init__(self, connect: Connect) -> None:
+    def __init__(self, connect: Connect, beside: Beside) -> None:
         self._connect = connect
+        self._beside = beside
         self._lock = anyio.Lock()
         self._connection: Connection | None = None
         self._tasks: TaskGroup | None = None
@@ -56,6 +61,7 @@ class App:
         # A backend holds a task group, which has to be left by the task that entered it.
         async with self._connect() as connection:
             task_status.started(connection)
+            await self._beside(connection.backend)
             await anyio.sleep_forever()
 
 

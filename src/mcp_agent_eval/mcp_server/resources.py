@@ -8,6 +8,7 @@ from typing import Annotated
 
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
+from mcp.server.subscriptions import ResourceUpdated, SubscriptionBus
 from mcp.types import (
     Annotations,
     Completion,
@@ -47,12 +48,12 @@ def add_resources(server: MCPServer[App], app: App) -> None:
     server.completion()(completer(app))
 
 
-async def announce(ctx: Ctx, run: Run) -> None:
-    """Tell subscribers that a run has moved on."""
-    for uri in (f"eval://runs/{run.id}", f"eval://runs/{run.id}/transcript"):
-        await ctx.notify_resource_updated(uri)
-    if run.is_final:
-        await ctx.notify_resource_updated(f"eval://runs/{run.id}/evaluation")
+async def announce(backend: Backend, bus: SubscriptionBus) -> None:
+    """Tell subscribers of every run that moves on, for as long as the backend is open."""
+    async with backend.moved_runs() as moved:
+        async for run_id in moved:
+            for uri in (f"eval://runs/{run_id}{part}" for part in ("", "/transcript", "/evaluation")):
+                await bus.publish(ResourceUpdated(uri=uri))
 
 
 async def read_run(run_id: str, ctx: Ctx) -> str:

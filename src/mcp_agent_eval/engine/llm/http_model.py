@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import anyio
@@ -47,13 +49,16 @@ class RetryPolicy:
 
 
 class HttpModel:
-    """A `Model` over a wire. What it learns of its model's quirks holds for every later call."""
+    """A `Model` over a wire. What it learns of its model's quirks holds for every later call.
+
+    Its calls go to the `clients` in turn.
+    """
 
     def __init__(
         self,
         wire: Wire,
         model: str,
-        client: httpx2.AsyncClient,
+        clients: Sequence[httpx2.AsyncClient],
         *,
         base_url: str,
         key: str | None,
@@ -61,10 +66,10 @@ class HttpModel:
     ) -> None:
         self._wire = wire
         self._model = model
-        self._client = client
+        self._clients = cycle(clients)
         self._key = _checked_key(wire, key)
         self._policy = policy
-        self._template = client.build_request(
+        self._template = clients[0].build_request(
             "POST", _checked_url(wire, base_url), headers=wire.headers(self._key)
         )
         self._learned: frozenset[str] = frozenset()
@@ -101,7 +106,7 @@ class HttpModel:
         limit = max(0, min(self._policy.timeout, call.left()))
         try:
             with anyio.fail_after(limit):
-                response = await self._client.send(self._post(body))
+                response = await next(self._clients).send(self._post(body))
         except (TimeoutError, httpx2.TimeoutException):
             return Failure("timeout", f"gave no answer within {limit:.3g} s")
         except httpx2.DecodingError:

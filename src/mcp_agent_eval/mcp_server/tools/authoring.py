@@ -97,8 +97,8 @@ async def create_case(
     success_criteria: Annotated[
         list[Assertion] | None,
         Field(
-            description="Assertions scored after the run. must_say/must_not_say: pattern, a case-insensitive regex over "
-            "all the agent said. must_call_tool: tool_name and optionally args_match, equal per key, "
+            description="Assertions scored after the run. must_say/must_not_say: pattern, a case-insensitive regex "
+            "over all the agent said. must_call_tool: tool_name and optionally args_match, equal per key, "
             '"$present" = any value. must_reach_node: node_id. custom_llm_judge: rubric'
         ),
     ] = None,

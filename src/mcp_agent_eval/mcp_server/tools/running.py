@@ -13,7 +13,6 @@ from mcp_agent_eval.lab.digest import run_digest, suite_run_digest, verdict, wit
 from mcp_agent_eval.mcp_server.app import Ctx, connection
 from mcp_agent_eval.mcp_server.long_running import Progress, wait_until_final
 from mcp_agent_eval.mcp_server.render import answer
-from mcp_agent_eval.mcp_server.resources import announce
 from mcp_agent_eval.mcp_server.tools.arguments import (
     CaseRef,
     IdempotencyKey,
@@ -140,11 +139,8 @@ async def _follow_run(ctx: Ctx, run_id: str, wait_seconds: float | None) -> Call
     async def report(run: Run) -> None:
         message = f"turn {run.spoken_turns} of at most {run.max_turns}, ${run.cost_usd:.4f} so far"
         await progress.report(run.spoken_turns, run.max_turns, message)
-        await announce(ctx, run)
 
-    run = await wait_until_final(wait, link.seconds(wait_seconds), report)
-    await announce(ctx, run)
-    return answer(run_digest(run))
+    return answer(run_digest(await wait_until_final(wait, link.seconds(wait_seconds), report)))
 
 
 async def _follow_suite_run(ctx: Ctx, suite_run_id: str, wait_seconds: float | None) -> CallToolResult:
