@@ -145,8 +145,8 @@ async def test_no_provider_reachable_fails_the_run_with_a_reason(tmp_path: Path)
     )
     async with Client(build_server(lambda: connect(settings))) as client:
         result = await call(client, "run_case", case_id=await create_clinic(client))
-        assert result["verdict"] == "errored"
-        assert result["ended_by"] == "error"
+        assert result["status"] == "failed"
+        assert result["termination_reason"] == "error"
         assert "could not be reached" in result["error"]
         assert result["failed_assertions"]
 

@@ -22,11 +22,11 @@ from tests.support import call, refused
 async def test_a_call_that_does_not_wait_returns_a_handle_and_the_next_call(client: Client) -> None:
     case_id = await create_clinic(client)
     started = await call(client, "run_case", case_id=case_id, wait_seconds=0)
-    assert started["verdict"] == "not finished"
+    assert started["status"] in ("queued", "running")
     assert started["next"] == f'get_run(run_id="{started["run_id"]}") waits for the rest'
     assert "score" not in started
     finished = await call(client, "get_run", run_id=started["run_id"])
-    assert finished["verdict"] == "passed"
+    assert finished["pass_fail"] is True
 
 
 async def test_a_suite_that_is_not_waited_for_is_followed_by_get_aggregate(client: Client) -> None:
@@ -88,7 +88,7 @@ async def test_a_call_that_times_out_leaves_its_run_going(settings: Settings) ->
         held.gate.set()
         listed = await call(client, "list_runs", case_id=case_id)
         result = await call(client, "get_run", run_id=listed["runs"][0]["run_id"])
-        assert result["ended_by"] == "persona_goodbye"
+        assert result["termination_reason"] == "persona_goodbye"
 
 
 async def test_a_run_is_cancelled_at_its_next_turn_and_keeps_what_was_said(settings: Settings) -> None:
@@ -104,7 +104,7 @@ async def test_a_run_is_cancelled_at_its_next_turn_and_keeps_what_was_said(setti
         assert cancelled["note"] == "stops at its next turn"
         held.gate.set()
         result = await call(client, "get_run", run_id=started["run_id"])
-        assert (result["verdict"], result["ended_by"]) == ("cancelled", "cancelled")
+        assert (result["status"], result["termination_reason"]) == ("cancelled", "cancelled")
         assert "score" not in result
         transcript = await call(client, "read_transcript", run_id=started["run_id"])
         assert [turn["role"] for turn in transcript["untrusted_turns"]] == ["agent", "persona"]
@@ -136,7 +136,11 @@ async def test_a_run_that_takes_too_long_ends_by_its_clock_and_is_scored(setting
     slow = settings.model_copy(update={"run_timeout": 0.3})
     async with provider(lambda _: "never", open_gate=False) as held, held_server(slow, held) as client:
         result = await call(client, "run_case", case_id=await create_clinic(client))
-        assert (result["verdict"], result["ended_by"], result["score"]) == ("failed", "timeout", 0)
+        assert (result["status"], result["termination_reason"], result["score"]) == (
+            "completed",
+            "timeout",
+            0,
+        )
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from tests.support import call
 
 async def test_a_case_that_passes_says_so_in_few_words(client: Client) -> None:
     result = await call(client, "run_case", case_id=await create_clinic(client))
-    assert result["verdict"] == "passed"
+    assert result["pass_fail"] is True
     assert result["score"] == 100
     assert result["assertions"] == "1 of 1 passed"
     assert "failed_assertions" not in result
@@ -19,7 +19,7 @@ async def test_a_case_that_passes_says_so_in_few_words(client: Client) -> None:
 async def test_a_case_that_fails_names_each_failed_assertion_with_its_reason(client: Client) -> None:
     case_id = await create_clinic(client, success_criteria=[CALLS_TOOL, SAYS_BACK])
     result = await call(client, "run_case", case_id=case_id)
-    assert result["verdict"] == "failed"
+    assert result["pass_fail"] is False
     assert result["score"] == 50
     [failed] = result["failed_assertions"]
     assert failed["assertion"] == "must_say /read that back/"
@@ -31,11 +31,11 @@ async def test_an_override_changes_the_outcome_and_not_the_agent(client: Client)
     case_id = await create_clinic(client, success_criteria=[CALLS_TOOL, SAYS_BACK])
     override = {"system_prompt": READS_BACK}
     changed = await call(client, "run_case", case_id=case_id, agent_overrides=override)
-    assert changed["verdict"] == "passed"
+    assert changed["pass_fail"] is True
     assert changed["overrides"] == ["system_prompt"]
     agent = await call(client, "get", kind="agent", id="Clinic")
     assert agent["system_prompt"] == PROMPT.strip()
-    assert (await call(client, "run_case", case_id=case_id))["verdict"] == "failed"
+    assert (await call(client, "run_case", case_id=case_id))["pass_fail"] is False
 
 
 async def test_overrides_of_the_run_lie_over_those_of_the_case(client: Client) -> None:
@@ -48,7 +48,7 @@ async def test_overrides_of_the_run_lie_over_those_of_the_case(client: Client) -
     assert result["overrides"] == ["greeting_message", "system_prompt"]
     transcript = await call(client, "read_transcript", run_id=result["run_id"])
     assert transcript["untrusted_turns"][0]["text"] == "Case greeting."
-    assert result["verdict"] == "passed"
+    assert result["pass_fail"] is True
 
 
 async def test_the_transcript_shows_who_said_and_called_what(client: Client) -> None:

@@ -6,7 +6,7 @@ import json
 
 from mcp import Client
 
-from tests.behaviour.clinic import BOOK, PROMPT, create_clinic
+from tests.behaviour.clinic import BOOK, PROMPT, SAYS_BACK, create_clinic
 from tests.support import call, refused, shared_path
 
 
@@ -68,7 +68,7 @@ async def test_a_deleted_case_is_gone_and_its_history_stays(client: Client) -> N
 
 
 async def test_a_past_run_keeps_what_it_ran_with(client: Client) -> None:
-    case_id = await create_clinic(client)
+    case_id = await create_clinic(client, success_criteria=[SAYS_BACK])
     run = await call(client, "run_case", case_id=case_id)
     await call(client, "update", kind="case", id=case_id, changes={"name": "Renamed", "pass_threshold": 1})
     past = await call(client, "get_run", run_id=run["run_id"])
@@ -79,7 +79,7 @@ async def test_a_case_goes_on_with_a_deleted_persona_and_fails_with_a_deleted_ag
     await call(client, "create_suite", name="S")
     case_id = await create_clinic(client, suite_id="S")
     await call(client, "delete", kind="persona", id="Maya")
-    assert (await call(client, "run_case", case_id=case_id))["verdict"] == "passed"
+    assert (await call(client, "run_case", case_id=case_id))["pass_fail"] is True
     await call(client, "delete", kind="agent", id="Clinic")
     assert (await refused(client, "run_case", case_id=case_id))["code"] == "NOT_FOUND"
     aggregate = await call(client, "run_suite", suite_id="S")

@@ -38,7 +38,7 @@ def caller(body: dict[str, Any]) -> str:
 async def test_the_whole_journey_over_stdio(tmp_path: Path, mode: str) -> None:
     async with Client(stdio_server(tmp_path, **OFFLINE), mode=mode) as client:
         result = await call(client, "run_case", case_id=await create_clinic(client))
-        assert result["verdict"] == "passed"
+        assert result["pass_fail"] is True
         transcript = await call(client, "read_transcript", run_id=result["run_id"])
         assert transcript["untrusted_turns"]
 
@@ -64,7 +64,7 @@ async def test_a_run_goes_on_when_the_server_that_began_it_is_closed(tmp_path: P
         held.gate.set()
         async with Client(stdio_server(tmp_path, **settings)) as second:
             result = await call(second, "get_run", run_id=started["run_id"])
-        assert result["ended_by"] == "persona_goodbye"
+        assert result["termination_reason"] == "persona_goodbye"
         assert len(held.asked) == 5  # four lines, and the one that was in flight when the server went
 
 
@@ -98,10 +98,13 @@ async def test_a_killed_servers_run_is_finished_by_another_and_pays_for_no_answe
         async with Client(server) as client:
             run_id = (await call(client, "list_runs"))["runs"][0]["run_id"]
             with anyio.fail_after(40):
-                while (result := await call(client, "get_run", run_id=run_id))["verdict"] == "not finished":
+                while (result := await call(client, "get_run", run_id=run_id))["status"] in (
+                    "queued",
+                    "running",
+                ):
                     pass
             turns = (await call(client, "read_transcript", run_id=run_id))["untrusted_turns"]
-        assert result["ended_by"] == "persona_goodbye"
+        assert result["termination_reason"] == "persona_goodbye"
         assert [turn["text"] for turn in turns if turn["role"] == "persona"] == [
             f"This is line {n}." for n in range(4)
         ]
@@ -152,7 +155,7 @@ async def test_nothing_but_the_protocol_is_written_to_standard_output(tmp_path: 
         lines += process.stdout.readlines()
         assert process.wait(timeout=20) == 0
     assert all(json.loads(line)["jsonrpc"] == "2.0" for line in lines)
-    assert json.loads(lines[1])["result"]["structuredContent"]["verdict"] == "passed"
+    assert json.loads(lines[1])["result"]["structuredContent"]["pass_fail"] is True
 
 
 def test_the_demo_needs_no_key_and_leaves_nothing_behind(tmp_path: Path) -> None:

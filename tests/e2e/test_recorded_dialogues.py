@@ -128,7 +128,7 @@ async def check(client: Client, dialogue: dict[str, Any], result: dict[str, Any]
     told = told_turns(await transcript_of(client, result["run_id"]))
     assert told == recorded_turns(dialogue), where
     hung_up = "agent_ended" if dialogue["termination_reason"] == "transfer" else "persona_goodbye"
-    assert result["ended_by"] == hung_up, (where, result)
+    assert result["termination_reason"] == hung_up, (where, result)
     expected = verdicts(dialogue)
     evaluation = await client.read_resource(f"eval://runs/{result['run_id']}/evaluation")
     marks = re.findall(r"^- \*\*(PASS|FAIL)\*\*", evaluation.contents[0].text, re.MULTILINE)

@@ -13,7 +13,7 @@ import yaml
 from mcp_agent_eval.backend.base import Backend
 from mcp_agent_eval.backend.connect import connect
 from mcp_agent_eval.cli.hosts import command, configurations
-from mcp_agent_eval.lab.digest import statement, verdict
+from mcp_agent_eval.lab.digest import statement
 from mcp_agent_eval.lab.pack import load_pack
 from mcp_agent_eval.settings import Settings
 from mcp_agent_eval.types import AssertionResult, Json, Run, SuiteRun, Turn
@@ -128,7 +128,7 @@ def _show_mended(first: SuiteRun, second: SuiteRun) -> None:
     before = {run.case_id: run for run in first.runs}
     mended = [run for run in second.runs if run.pass_fail and not before[run.case_id].pass_fail]
     for run in mended:
-        click.echo(f"  {_case_name(run)}: {verdict(before[run.case_id])} -> {verdict(run)}")
+        click.echo(f"  {_case_name(run)}: failed -> passed")
 
 
 def _show_configurations() -> None:

@@ -1,6 +1,6 @@
 """What an assistant needs to know of a run or a suite run, in as few words as will do.
 
-Plain values, ready for JSON. Guidance (`next`, `verdict`, `reason`) is made of our own words, counters and the
+Plain values, ready for JSON. Guidance (`next`, `reason`) is made of our own words, counters and the
 caller's own case data; whatever was said in a conversation stands only in fields that start with `untrusted_`.
 """
 
@@ -21,21 +21,17 @@ def run_digest(run: Run) -> Json:
 
 
 def _heading(run: Run) -> Json:
-    return {"run_id": run.id, "case": run.case.name if run.case else None, "verdict": verdict(run)}
+    return {"run_id": run.id, "case": run.case.name if run.case else None} | standing(run)
 
 
-def verdict(run: Run) -> str:
-    """`passed` or `failed` for a run that was scored, else what became of it."""
-    if not run.is_final:
-        return "not finished"
-    if run.status == "completed":
-        return "passed" if run.pass_fail else "failed"
-    return "errored" if run.status == "failed" else "cancelled"
+def standing(run: Run) -> Json:
+    """Where a run stands: its status, and its verdict and score once these are final."""
+    final = {"pass_fail": run.pass_fail, "score": run.score} if run.is_final else {}
+    return {"status": run.status} | final
 
 
 def _underway(run: Run) -> Json:
     return {
-        "status": run.status,
         "turns": f"{run.spoken_turns} of at most {run.max_turns}",
         "cost_usd": run.cost_usd,
         "next": f'get_run(run_id="{run.id}") waits for the rest',
@@ -46,13 +42,12 @@ def _outcome(run: Run) -> Json:
     results = (run.evaluation.results if run.evaluation else None) or []
     failed = [result for result in results if not result.passed]
     return {
-        "score": run.score,
-        "pass_threshold": run.case.pass_threshold if run.case else None,
+        "pass_threshold": run.case.pass_threshold if run.case and not run.pass_fail else None,
         "assertions": f"{len(results) - len(failed)} of {len(results)} passed" if results else None,
         "failed_assertions": [_failed(result) for result in failed],
         "error": run.error,
-        "ended_by": run.termination_reason,
-        "end_detail": run.end_detail,
+        "termination_reason": run.termination_reason,
+        "end_detail": None if run.end_detail == "end_signal" else run.end_detail,
         "turns": run.spoken_turns,
         "seconds": round(run.duration_ms / 1000, 1) if run.duration_ms is not None else None,
         "overrides": sorted(run.agent_overrides) if run.agent_overrides else None,
@@ -133,11 +128,8 @@ def _failures(runs: list[Run]) -> Iterator[Json]:
         if run.is_final and not run.pass_fail and run.status != "cancelled":
             results = (run.evaluation.results if run.evaluation else None) or []
             yield without_blanks(
-                {
-                    "run_id": run.id,
-                    "case": run.case.name if run.case else None,
-                    "verdict": verdict(run),
-                    "score": run.score,
+                _heading(run)
+                | {
                     "error": run.error,
                     "failed": [_reason(result) for result in results if not result.passed],
                 }

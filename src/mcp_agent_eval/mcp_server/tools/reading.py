@@ -8,7 +8,7 @@ from mcp.types import CallToolResult
 from pydantic import Field
 
 from mcp_agent_eval.lab import transcript
-from mcp_agent_eval.lab.digest import verdict, without_blanks
+from mcp_agent_eval.lab.digest import without_blanks
 from mcp_agent_eval.mcp_server.app import Ctx, connection
 from mcp_agent_eval.mcp_server.render import answer
 from mcp_agent_eval.mcp_server.tools.arguments import RunRef
@@ -41,8 +41,8 @@ async def read_transcript(
         without_blanks(
             {
                 "run_id": found,
-                "verdict": verdict(run),
-                "ended_by": run.termination_reason,
+                "status": run.status,
+                "termination_reason": run.termination_reason,
                 f"untrusted_{view}": part.items or "none yet",
                 "next": f'read_transcript(run_id="{found}", from_turn={part.following}{following})'
                 if part.following is not None

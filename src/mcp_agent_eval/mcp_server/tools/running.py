@@ -9,7 +9,7 @@ from pydantic import Field
 
 from mcp_agent_eval.backend.base import Backend
 from mcp_agent_eval.errors import InvalidInput, NotFound, RunFinished
-from mcp_agent_eval.lab.digest import run_digest, suite_run_digest, verdict, without_blanks
+from mcp_agent_eval.lab.digest import run_digest, standing, suite_run_digest, without_blanks
 from mcp_agent_eval.mcp_server.app import Ctx, connection
 from mcp_agent_eval.mcp_server.long_running import Progress, wait_until_final
 from mcp_agent_eval.mcp_server.render import answer
@@ -121,8 +121,7 @@ def _row(run: Run) -> Json:
         {
             "run_id": run.id,
             "case": run.case.name if run.case else None,
-            "verdict": verdict(run),
-            "score": run.score,
+            **standing(run),
             "created_at": f"{run.created_at:%Y-%m-%dT%H:%M:%SZ}",
             "overrides": sorted(run.agent_overrides) if run.agent_overrides else None,
         }
