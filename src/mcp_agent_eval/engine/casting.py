@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from mcp_agent_eval.engine.catalogue import not_found
 from mcp_agent_eval.engine.models import Models
-from mcp_agent_eval.engine.snapshot import Snapshot, layered, take
+from mcp_agent_eval.engine.snapshot import Snapshot, layered
 from mcp_agent_eval.engine.store import nouns
 from mcp_agent_eval.engine.store.database import Connection
 from mcp_agent_eval.errors import EvalError, InvalidInput
@@ -34,14 +34,13 @@ def cast_run(connection: Connection, models: Models, case: Case, overrides: Json
     agent = nouns.get(connection, Agent, case.agent_id)
     if agent is None:
         raise not_found("agent", case.agent_id)
-    merged = layered(case.agent_overrides, overrides)
-    snapshot = take(case, agent, _persona(connection, case), merged)
-    if not snapshot.effective_agent.is_active:
+    snapshot = _snapshot(connection, case, agent, layered(case.agent_overrides, overrides))
+    if not agent.is_active:
         raise InvalidInput(
             f"The agent {agent.name!r} is not active.",
             hint=f'update(kind="agent", id="{agent.id}", changes={{"is_active": true}})',
         )
-    run = _run(snapshot, models, merged)
+    run = _run(snapshot, models)
     return Cast(run, snapshot, _needs(run, models))
 
 
@@ -49,7 +48,7 @@ def cast_failure(connection: Connection, case: Case, cause: EvalError) -> Cast:
     """A run that is over before it began, because its case cannot be run any more."""
     agent = nouns.get(connection, Agent, case.agent_id, deleted=True)
     assert agent is not None, "a case's agent may be deleted but is never gone"
-    snapshot = take(case, agent, _persona(connection, case), {})
+    snapshot = _snapshot(connection, case, agent, {})
     at = now()
     run = _bare_run(snapshot).model_copy(
         update={
@@ -65,21 +64,22 @@ def cast_failure(connection: Connection, case: Case, cause: EvalError) -> Cast:
     return Cast(run, snapshot, ())
 
 
-def _persona(connection: Connection, case: Case) -> Persona:
+def _snapshot(connection: Connection, case: Case, agent: Agent, overrides: Json) -> Snapshot:
     """A case goes on working with a persona that was deleted."""
     persona = nouns.get(connection, Persona, case.persona_id, deleted=True)
     assert persona is not None, "a case's persona may be deleted but is never gone"
-    return persona
+    bare = case.model_copy(update={"agent": None, "persona": None})
+    return Snapshot(case=bare, persona=persona, agent=agent, overrides=overrides)
 
 
-def _run(snapshot: Snapshot, models: Models, overrides: Json) -> Run:
+def _run(snapshot: Snapshot, models: Models) -> Run:
     judged = any(assertion.type == "custom_llm_judge" for assertion in snapshot.case.success_criteria)
     return _bare_run(snapshot).model_copy(
         update={
-            "agent_model": models.name_for("agent", snapshot.effective_agent.model),
+            "agent_model": models.name_for("agent", snapshot.effective_agent().model),
             "persona_model": models.name_for("persona", snapshot.persona.model),
             "judge_model": models.name_for("judge", None) if judged else None,
-            "agent_overrides": overrides or None,
+            "agent_overrides": snapshot.overrides or None,
         }
     )
 

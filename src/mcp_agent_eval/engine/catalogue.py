@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 from uuid import uuid4
 
@@ -75,7 +76,7 @@ class Catalogue:
 
         def work(connection: Connection) -> Page[Noun]:
             page = nouns.page(connection, nouns.CLASSES[kind], limit=limit, offset=offset, **given)
-            return page.model_copy(update={"data": [_expanded(connection, noun) for noun in page.data]})
+            return page.model_copy(update={"data": _expand(connection, page.data)})
 
         return await self._database.read(work)
 
@@ -144,8 +145,17 @@ def _check(connection: Connection, noun: Noun) -> None:
 
 
 def _expanded(connection: Connection, noun: Noun) -> Noun:
-    if not isinstance(noun, Case):
-        return noun
-    agent = nouns.get(connection, Agent, noun.agent_id, deleted=True)
-    persona = nouns.get(connection, Persona, noun.persona_id, deleted=True)
-    return noun.model_copy(update={"agent": agent, "persona": persona})
+    return _expand(connection, [noun])[0]
+
+
+def _expand(connection: Connection, found: Sequence[Noun]) -> list[Noun]:
+    """Cases with their agents and personas, each of which is read once; everything else as it is."""
+    cases = [noun for noun in found if isinstance(noun, Case)]
+    agents = nouns.get_many(connection, Agent, list({case.agent_id for case in cases}), deleted=True)
+    personas = nouns.get_many(connection, Persona, list({case.persona_id for case in cases}), deleted=True)
+    return [
+        noun.model_copy(update={"agent": agents[noun.agent_id], "persona": personas[noun.persona_id]})
+        if isinstance(noun, Case)
+        else noun
+        for noun in found
+    ]

@@ -24,7 +24,7 @@ from mcp_agent_eval.engine.store.queue import Claim, Outcome
 from mcp_agent_eval.engine.tools import MockedTools
 from mcp_agent_eval.engine.workshop import Workshop
 from mcp_agent_eval.errors import ModelError, StoreError
-from mcp_agent_eval.types import Run, RunStatus, now
+from mcp_agent_eval.types import AgentDraft, Run, RunStatus, now
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ class _Work:
 
     run: Run
     snapshot: Snapshot
+    agent: AgentDraft
     earlier: Replies | None
 
 
@@ -85,13 +86,13 @@ async def _carry_out(workshop: Workshop, work: _Work, journal: RunJournal) -> Ou
 def _load(connection: Connection, claim: Claim) -> _Work:
     run = runs.get(connection, claim.run_id)
     assert run is not None, "a claimed run cannot vanish: runs are never deleted"
-    snapshot = Snapshot.model_validate(runs.snapshot(connection, claim.run_id))
+    snapshot = Snapshot.read(runs.snapshot(connection, claim.run_id) or {})
     earlier = replies(connection, claim.run_id) if claim.epoch > 1 else None
-    return _Work(run, snapshot, earlier)
+    return _Work(run, snapshot, snapshot.effective_agent(), earlier)
 
 
 def _conversation(workshop: Workshop, work: _Work, journal: RunJournal) -> Conversation:
-    case, agent, run = work.snapshot.case, work.snapshot.effective_agent, work.run
+    case, agent, run = work.snapshot.case, work.agent, work.run
     settings = workshop.settings
     signal = EndSignal(settings.persona_end_marker, settings.persona_end_tool)
     persona_model = workshop.models.get(run.persona_model or "")
@@ -109,7 +110,7 @@ def _conversation(workshop: Workshop, work: _Work, journal: RunJournal) -> Conve
 
 def _seconds_left(workshop: Workshop, work: _Work) -> float:
     """What is left of the run's wall clock, which also runs while nobody works on it."""
-    limit = workshop.settings.run_timeout or work.snapshot.effective_agent.max_call_duration_secs or _LONGEST
+    limit = workshop.settings.run_timeout or work.agent.max_call_duration_secs or _LONGEST
     started = work.run.started_at or now()
     return max(0.0, limit - (now() - started).total_seconds())
 

@@ -234,6 +234,6 @@ def _aggregate(connection: Connection, id: str) -> SuiteRun:
 
 def _expanded(connection: Connection, run: Run) -> Run:
     """The run with its case, agent and persona as they were when it was made."""
-    snapshot = Snapshot.model_validate(runs.snapshot(connection, run.id))
+    snapshot = Snapshot.read(runs.snapshot(connection, run.id) or {})
     case = snapshot.case.model_copy(update={"agent": snapshot.agent, "persona": snapshot.persona})
     return run.model_copy(update={"case": case})

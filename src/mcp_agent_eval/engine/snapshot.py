@@ -6,22 +6,28 @@ from mcp_agent_eval.engine import judge
 from mcp_agent_eval.engine.participants import persona_prompt
 from mcp_agent_eval.errors import InvalidInput
 from mcp_agent_eval.types import OVERRIDABLE, Agent, AgentDraft, Case, Json, Persona
-from mcp_agent_eval.types.base import Model
+from mcp_agent_eval.types.base import TRUSTED, Model
 from mcp_agent_eval.validation import reject_unknown, validated
 
 
 class Snapshot(Model):
-    """Stored on every run, so that its history stays reproducible when the nouns change.
-
-    `agent` is the record as it was; `effective_agent` is what was run, overrides included.
-    """
+    """Stored on every run, so that its history stays reproducible when the nouns change."""
 
     case: Case
     persona: Persona
     agent: Agent
-    effective_agent: AgentDraft
+    overrides: Json
     persona_prompt_version: str = persona_prompt.VERSION
     judge_prompt_version: str = judge.VERSION
+
+    @classmethod
+    def read(cls, stored: Json) -> Snapshot:
+        """The snapshot that was stored. It was checked then."""
+        return cls.model_validate(stored, context=TRUSTED)
+
+    def effective_agent(self) -> AgentDraft:
+        """What is run: the agent with the overrides applied. Raises InvalidInput when they do not fit."""
+        return effective(self.agent, self.overrides)
 
 
 def layered(*layers: Json | None) -> Json:
@@ -39,19 +45,11 @@ def effective(agent: Agent, overrides: Json) -> AgentDraft:
         InvalidInput: an override names a field that an agent lacks or that cannot be overridden, or its
             value does not fit.
     """
+    if not overrides:
+        return AgentDraft.model_construct(**{name: getattr(agent, name) for name in AgentDraft.model_fields})
     reject_unknown(overrides, OVERRIDABLE, "agent_overrides")
     record = agent.model_dump(mode="json", include=set(AgentDraft.model_fields))
     try:
         return validated(AgentDraft, record | overrides)
     except InvalidInput as exc:
         raise InvalidInput(f"agent_overrides: {exc.message}", hint=exc.hint) from None
-
-
-def take(case: Case, agent: Agent, persona: Persona, overrides: Json) -> Snapshot:
-    """The snapshot of a run that is about to be made."""
-    return Snapshot(
-        case=case.model_copy(update={"agent": None, "persona": None}),
-        persona=persona,
-        agent=agent,
-        effective_agent=effective(agent, overrides),
-    )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo
 
 LOCAL_COMPANY = "00000000-0000-4000-8000-000000000000"
 """The contract stamps a company on every row; the embedded engine has just this one."""
@@ -55,16 +57,30 @@ class Page(Model, Generic[T]):
         return self.offset + len(self.data) < self.total
 
 
-def is_json_schema(schema: Json) -> Json:
+TRUSTED = "trusted"
+"""The validation context of what was checked before it was stored: schemas are not checked again."""
+
+
+def is_json_schema(schema: Json, info: ValidationInfo) -> Json:
     """A JSON Schema that the 2020-12 meta-schema accepts, or a ValueError that says where it fails."""
+    if info.context == TRUSTED:
+        return schema
+    if problem := _schema_problem(json.dumps(schema, sort_keys=True)):
+        raise ValueError(problem)
+    return schema
+
+
+@lru_cache(maxsize=2048)
+def _schema_problem(text: str) -> str | None:
+    """What is wrong with a schema. Remembered, since a check takes milliseconds and the same schemas come often."""
     from jsonschema import Draft202012Validator, SchemaError
 
     try:
-        Draft202012Validator.check_schema(schema)
+        Draft202012Validator.check_schema(json.loads(text))
     except SchemaError as exc:
         where = "/".join(map(str, exc.absolute_path)) or "its top level"
-        raise ValueError(f"not a valid JSON Schema at {where}: {exc.message}") from None
-    return schema
+        return f"not a valid JSON Schema at {where}: {exc.message}"
+    return None
 
 
 JsonSchema = Annotated[Json, AfterValidator(is_json_schema)]
