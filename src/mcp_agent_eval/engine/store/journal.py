@@ -1,0 +1,144 @@
+"""What was said: the model calls of a run, as they went over the wire, and its transcript.
+
+A worker writes both down in one transaction, before it acts on them. So another one can go on with the run
+where it stopped, and pays for no answer twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from mcp_agent_eval.engine.store import rows
+from mcp_agent_eval.engine.store.database import Connection, Row
+from mcp_agent_eval.engine.store.deltas import Requests
+from mcp_agent_eval.engine.store.queue import Claim, Totals, keep_totals
+from mcp_agent_eval.types import Json, ModelCall, ModelRole, Turn, now
+
+
+@dataclass(frozen=True, slots=True)
+class NewCall:
+    """One call to a model, numbered from 0 within its run.
+
+    `request` and `response` are the bodies that went over the wire; `reply` is what the engine needs to go on
+    from it after the worker has died, and is not looked into. No `cost_nano_usd`: the price is not known.
+    """
+
+    seq: int
+    role: ModelRole
+    model: str
+    request: Json
+    response: Json
+    reply: Json | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_nano_usd: int | None = None
+    latency_ms: int = 0
+    attempts: int = 1
+    dropped: Sequence[str] = ()
+    error: str | None = None
+    created_at: datetime = field(default_factory=now)
+
+
+class Recorded(NamedTuple):
+    """What became of `record`. When the run is no longer `owned`, nothing was written. Give `requests` to the
+    next `record`."""
+
+    owned: bool
+    cancel_requested: bool
+    requests: Requests
+
+
+class Reply(NamedTuple):
+    """A recorded call with what its worker kept of it. `cost_nano_usd` is exact."""
+
+    call: ModelCall
+    reply: Json | None
+    cost_nano_usd: int | None
+
+
+class Replies(NamedTuple):
+    """Where a run stopped: every call so far, in order, and the `requests` to go on recording with."""
+
+    replies: list[Reply]
+    requests: Requests
+
+
+def record(
+    connection: Connection,
+    claim: Claim,
+    *,
+    calls: Sequence[NewCall] = (),
+    turns: Sequence[Turn] = (),
+    totals: Totals,
+    requests: Requests,
+) -> Recorded:
+    """Write down calls and turns with what the run came to so far. A row that is there already stays.
+
+    `requests` holds the requests before these: a new `Requests()` for a run that begins, then what the last
+    `record` gave, or `replies` for a run that goes on.
+    """
+    owned = keep_totals(connection, claim, totals)
+    if owned is None:
+        return Recorded(False, False, requests)
+    for call in calls:
+        delta, requests = requests.encode(call.role, call.request)
+        connection.run("insert_call", **_call_row(owned["serial"], call, delta))
+    connection.many("insert_turn", [rows.turn_row(turn, owned["serial"]) for turn in turns])
+    return Recorded(True, bool(owned["cancel_requested"]), requests)
+
+
+def turns(connection: Connection, run_id: str, from_turn: int = 0, limit: int = 1000) -> list[Turn]:
+    """The transcript, from a turn number on."""
+    found = connection.all("list_turns", run_id=run_id, from_turn=from_turn, limit=limit)
+    return [rows.turn(row) for row in found]
+
+
+def calls(connection: Connection, run_id: str, from_seq: int = 0, limit: int = 20) -> list[ModelCall]:
+    """The model calls, from a number on, with their whole bodies."""
+    requests = Requests()
+    for row in connection.all("list_requests", run_id=run_id, before_seq=from_seq):
+        _, requests = requests.decode(row["role"], rows.from_json(row["request"]))
+    found = connection.all("list_calls", run_id=run_id, from_seq=from_seq, limit=limit)
+    return _decoded(found, requests)[0]
+
+
+def replies(connection: Connection, run_id: str) -> Replies:
+    """Every call so far, with the replies that a worker needs that goes on with the run."""
+    found = connection.all("list_calls", run_id=run_id, from_seq=0)
+    decoded, requests = _decoded(found, Requests())
+    kept = [
+        Reply(call, rows.from_json(row["reply"]), row["cost_nano_usd"])
+        for call, row in zip(decoded, found, strict=True)
+    ]
+    return Replies(kept, requests)
+
+
+def _decoded(found: Iterable[Row], requests: Requests) -> tuple[list[ModelCall], Requests]:
+    decoded: list[ModelCall] = []
+    for row in found:
+        request, requests = requests.decode(row["role"], rows.from_json(row["request"]))
+        decoded.append(rows.call(row, request))
+    return decoded, requests
+
+
+def _call_row(run: int, call: NewCall, delta: Json) -> Row:
+    return {
+        "run": run,
+        "seq": call.seq,
+        "role": call.role,
+        "model": call.model,
+        "input_tokens": call.input_tokens,
+        "output_tokens": call.output_tokens,
+        "cost_nano_usd": call.cost_nano_usd,
+        "latency_ms": call.latency_ms,
+        "attempts": call.attempts,
+        "dropped": rows.to_list(call.dropped),
+        "error": call.error,
+        "created_at": rows.to_time(call.created_at),
+        "request": rows.to_json(delta),
+        "response": rows.to_json(call.response),
+        "reply": rows.to_json(call.reply),
+    }

@@ -1,0 +1,30 @@
+"""What somebody may mean who writes an id, the beginning of one, or a name."""
+
+from __future__ import annotations
+
+from mcp_agent_eval.engine.store.database import Connection, Row
+from mcp_agent_eval.engine.store.rows import name_key
+
+_SHORTEST_PREFIX = 4
+_PAST_ANY_ID = "\U0010ffff"
+
+
+def lookup(
+    connection: Connection, table: str, reference: str, *, limit: int, by_name: bool = False
+) -> list[Row]:
+    """The row with just this id; else those of this name, where they have names; else those whose id begins
+    with at least four characters like this. At most `limit`."""
+    exact = connection.all(f"find_{table}_by_id", reference=reference)
+    named = exact or (_by_name(connection, table, reference, limit) if by_name else [])
+    return named or _by_prefix(connection, table, reference, limit)
+
+
+def _by_name(connection: Connection, table: str, reference: str, limit: int) -> list[Row]:
+    return connection.all(f"find_{table}_by_name", name_key=name_key(reference), limit=limit)
+
+
+def _by_prefix(connection: Connection, table: str, reference: str, limit: int) -> list[Row]:
+    if len(reference) < _SHORTEST_PREFIX:
+        return []
+    end = reference + _PAST_ANY_ID
+    return connection.all(f"find_{table}_by_prefix", reference=reference, reference_end=end, limit=limit)

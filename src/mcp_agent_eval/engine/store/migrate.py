@@ -1,0 +1,57 @@
+"""The way to today's schema: numbered steps, forward only, each taken once.
+
+A step is a file of `migrations/`, written in the words of every dialect. What was taken is remembered with a
+hash of its text, so that a step that was edited later, or that only a newer version knows, is noticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from mcp_agent_eval.engine.store.database import Connection
+from mcp_agent_eval.engine.store.statements import Dialect, load_migrations, script
+from mcp_agent_eval.errors import StoreError, StoreTooNew
+
+
+def is_current(connection: Connection) -> bool:
+    """Whether no step is left to take. The table of steps must be there.
+
+    Raises:
+        StoreTooNew: a step was taken that this version does not know.
+        StoreError: a step differs from the one that was taken.
+    """
+    return not _missing(connection)
+
+
+def migrate(connection: Connection, execute: Callable[[str], object], dialect: Dialect) -> None:
+    """Take every step that is left, in a transaction that shuts out all other writers.
+
+    Raises:
+        StoreTooNew, StoreError: as `is_current`.
+    """
+    connection.run("create_steps")
+    for name, text in _missing(connection).items():
+        for statement in script(text, dialect):
+            execute(statement)
+        connection.run("add_step", name=name, sha256=_hash(text))
+
+
+def _missing(connection: Connection) -> dict[str, str]:
+    steps = load_migrations()
+    taken = {row["name"]: row["sha256"] for row in connection.all("list_steps")}
+    if unknown := sorted(taken.keys() - steps):
+        raise StoreTooNew(
+            f"The database was written by a newer version: it has {', '.join(unknown)}, unknown to this one.",
+            hint="Upgrade mcp-agent-eval, or choose another database.",
+        )
+    if edited := sorted(name for name, sha256 in taken.items() if sha256 != _hash(steps[name])):
+        raise StoreError(
+            f"The database was made by another edition of {', '.join(edited)}.",
+            hint="Use the release that made it, or choose another database.",
+        )
+    return {name: text for name, text in steps.items() if name not in taken}
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,97 @@
+"""Agents, personas, cases and suites: made, changed, listed, found. A deleted noun stays, for its runs.
+
+What is wanted is named by its class, so that what comes back has a type; `CLASSES` has the class of a kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from mcp_agent_eval.engine.store import rows
+from mcp_agent_eval.engine.store.database import Connection
+from mcp_agent_eval.engine.store.lookup import lookup
+from mcp_agent_eval.engine.store.rows import N
+from mcp_agent_eval.types import Agent, Case, Json, Kind, Page, Persona, Suite
+from mcp_agent_eval.types.base import Stamped
+
+CLASSES: Mapping[Kind, type[Agent] | type[Persona] | type[Case] | type[Suite]] = {
+    "agent": Agent,
+    "persona": Persona,
+    "case": Case,
+    "suite": Suite,
+}
+_KINDS: Mapping[type[Stamped], Kind] = {cls: kind for kind, cls in CLASSES.items()}
+
+
+def insert(connection: Connection, noun: Stamped) -> None:
+    """Store a new noun. What a case refers to must be stored already."""
+    connection.run(f"insert_{_KINDS[type(noun)]}", **_columns(noun))
+
+
+def replace(connection: Connection, noun: Stamped) -> bool:
+    """Store a changed noun in the place of the one with its id. False: there is none, or it was deleted."""
+    return connection.run(f"replace_{_KINDS[type(noun)]}", **_columns(noun)) == 1
+
+
+def soft_delete(connection: Connection, cls: type[Stamped], id: str, at: datetime) -> bool:
+    """Take a noun out of use. False: there is none, or it was deleted before."""
+    return connection.run(f"delete_{_KINDS[cls]}", id=id, at=rows.to_time(at)) == 1
+
+
+def get(connection: Connection, cls: type[N], id: str, *, deleted: bool = False) -> N | None:
+    """One noun. With `deleted`, also one that was deleted."""
+    return get_many(connection, cls, [id], deleted=deleted).get(id)
+
+
+def get_many(
+    connection: Connection, cls: type[N], ids: Sequence[str], *, deleted: bool = False
+) -> dict[str, N]:
+    """Those that are there, by id. With `deleted`, also those that were deleted."""
+    found = connection.all(f"get_{_KINDS[cls]}s", ids=list(ids), live=None if deleted else True)
+    return {row["id"]: rows.noun(cls, row) for row in found}
+
+
+def page(
+    connection: Connection, cls: type[N], *, limit: int = 20, offset: int = 0, **filters: str | None
+) -> Page[N]:
+    """A page of what was not deleted: personas by name, everything else newest first.
+
+    Cases are filtered by `agent_id`, `persona_id` and `suite_id`; nothing else has filters.
+    """
+    kind = _KINDS[cls]
+    found = connection.all(f"list_{kind}s", limit=limit, offset=offset, **filters)
+    total = connection.all(f"count_{kind}s", **filters)[0]["total"]
+    return Page(data=[rows.noun(cls, row) for row in found], total=total, limit=limit, offset=offset)
+
+
+def cases_of_suite(connection: Connection, suite_id: str) -> list[Case]:
+    """What a run of the suite runs, in the order in which the cases were made."""
+    return [rows.noun(Case, row) for row in connection.all("list_cases_of_suite", suite_id=suite_id)]
+
+
+def candidates(
+    connection: Connection, cls: type[Stamped], reference: str, limit: int = 6
+) -> list[tuple[str, str]]:
+    """Id and name of what a reference may mean: just this id, else a name in upper or lower case, else the
+    beginning of an id. Only the first of these that fits anything, and nothing that was deleted."""
+    found = lookup(connection, f"{_KINDS[cls]}s", reference, limit=limit, by_name=True)
+    return [(row["id"], row["name"]) for row in found]
+
+
+def _columns(noun: Stamped) -> Json:
+    name = noun.model_dump(include={"name"})["name"]
+    columns: Json = {
+        "id": noun.id,
+        "name": name,
+        "name_key": rows.name_key(name),
+        "body": rows.noun_body(noun),
+        "created_at": rows.to_time(noun.created_at),
+        "updated_at": rows.to_time(noun.updated_at),
+        "deleted_at": rows.to_time(noun.deleted_at),
+    }
+    return columns | _references(noun)
+
+
+def _references(noun: Stamped) -> Json:
+    return noun.model_dump(include={"agent_id", "persona_id", "suite_id"}) if isinstance(noun, Case) else {}

@@ -1,0 +1,199 @@
+"""The queue, which is the runs themselves: pending, claimed, done.
+
+A worker claims runs under a lease that it has to renew. What it does not renew, somebody reaps, and another
+worker goes on with it; every claim has an epoch, and whoever holds an older one writes nothing any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from mcp_agent_eval.engine.store import rows
+from mcp_agent_eval.engine.store.database import Connection, Row
+from mcp_agent_eval.types import Evaluation, ModelRole, RunStatus, TerminationReason
+
+Cancelled = Literal["cancelled", "signalled", "finished"]
+
+
+class Claim(NamedTuple):
+    """A worker's hold on a run. `attempt` counts from 1."""
+
+    run_id: str
+    worker: str
+    epoch: int
+    attempt: int
+
+
+class Held(NamedTuple):
+    """What a worker holds when it renews its leases, and whether it was told to stop."""
+
+    run_id: str
+    epoch: int
+    cancel_requested: bool
+
+
+class Reaped(NamedTuple):
+    """The runs whose leases had run out, by what became of them."""
+
+    returned: list[str]
+    failed: list[str]
+    cancelled: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What one role used so far. `unpriced`: the cost lacks at least one call, whose price is not known."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_nano_usd: int = 0
+    unpriced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What a run came to so far, all of it and not what was added."""
+
+    spoken_turns: int = 0
+    agent: Spent = Spent()
+    persona: Spent = Spent()
+    judge: Spent = Spent()
+    unpriced_models: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended."""
+
+    status: RunStatus
+    termination_reason: TerminationReason
+    ended_at: datetime
+    duration_ms: int | None = None
+    end_detail: str | None = None
+    error: str | None = None
+    score: float | None = None
+    pass_fail: bool | None = None
+    evaluation: Evaluation | None = None
+
+
+def claim(
+    connection: Connection,
+    worker: str,
+    *,
+    now: datetime,
+    lease_until: datetime,
+    room: int,
+    offers: Collection[str] = (),
+) -> list[Claim]:
+    """Claim up to `room` of the pending runs, oldest first.
+
+    Of a suite run never more are claimed at once than its parallelism, by all workers together. Runs that
+    need something which this worker does not offer are left to others.
+    """
+    needs = [row["needs"] for row in connection.all("list_pending_needs")]
+    wanted = [need for need in needs if set(rows.from_json(need)) <= set(offers)]
+    if not wanted or room < 1:
+        return []
+    claimed = connection.all(
+        "claim_runs",
+        needs=wanted,
+        worker=worker,
+        now=rows.to_time(now),
+        lease_until=rows.to_time(lease_until),
+        room=room,
+    )
+    return [_claim(row, worker) for row in sorted(claimed, key=lambda row: row["serial"])]
+
+
+def renew(connection: Connection, worker: str, lease_until: datetime) -> list[Held]:
+    """Hold on to everything that the worker claimed. What is not in the answer was lost."""
+    held = connection.all("renew_leases", worker=worker, lease_until=rows.to_time(lease_until))
+    return [Held(row["id"], row["epoch"], bool(row["cancel_requested"])) for row in held]
+
+
+def release(connection: Connection, worker: str, now: datetime) -> list[str]:
+    """Give back everything that the worker claimed and did not finish; the ids of what is pending again. Runs
+    that were to be cancelled are. It does not count as an attempt."""
+    connection.all("cancel_leases", worker=worker, now=rows.to_time(now))
+    return _ids(connection.all("return_leases", worker=worker, attempts_back=1))
+
+
+def reap(connection: Connection, now: datetime, most_attempts: int) -> Reaped:
+    """Take runs away from workers that stopped renewing. They are pending again, or cancelled where that was
+    asked for, or failed when they were claimed `most_attempts` times."""
+    at = rows.to_time(now)
+    cancelled = connection.all("cancel_leases", expired=at, now=at)
+    error = f"The run was given up: its worker died, {most_attempts} times in a row."
+    failed = connection.all("fail_leases", expired=at, now=at, most_attempts=most_attempts, error=error)
+    returned = connection.all("return_leases", expired=at, attempts_back=0)
+    return Reaped(_ids(returned), _ids(failed), _ids(cancelled))
+
+
+def request_cancel(connection: Connection, run_id: str, now: datetime) -> Cancelled | None:
+    """Cancel a run: at once when it is pending, else its worker is told to stop. None: no such run."""
+    if connection.run("cancel_pending", run_id=run_id, now=rows.to_time(now)):
+        return "cancelled"
+    if connection.run("signal_cancel", run_id=run_id):
+        return "signalled"
+    return "finished" if connection.one("get_queue_status", run_id=run_id) else None
+
+
+def keep_totals(connection: Connection, claim: Claim, totals: Totals) -> Row | None:
+    """Store what the run came to so far; None, and nothing stored, when the claim is no longer good."""
+    return connection.one(
+        "keep_totals",
+        run_id=claim.run_id,
+        epoch=claim.epoch,
+        worker=claim.worker,
+        spoken_turns=totals.spoken_turns,
+        unpriced_models=rows.to_list(sorted(totals.unpriced_models)),
+        **_by_role("agent", totals.agent),
+        **_by_role("persona", totals.persona),
+        **_by_role("judge", totals.judge),
+    )
+
+
+def finish(connection: Connection, claim: Claim, outcome: Outcome, totals: Totals) -> bool:
+    """End a run for good. False, and nothing stored, when the claim is no longer good."""
+    owned = keep_totals(connection, claim, totals)
+    if owned is None:
+        return False
+    columns = _outcome_columns(outcome)
+    connection.run("finish_run", run_id=claim.run_id, **columns)
+    connection.run("keep_evaluation", run=owned["serial"], evaluation=columns["evaluation"])
+    return True
+
+
+def _claim(row: Row, worker: str) -> Claim:
+    return Claim(row["id"], worker, row["epoch"], row["attempts"])
+
+
+def _ids(found: list[Row]) -> list[str]:
+    return [row["id"] for row in found]
+
+
+def _by_role(role: ModelRole, spent: Spent) -> Row:
+    return {
+        f"{role}_input_tokens": spent.input_tokens,
+        f"{role}_output_tokens": spent.output_tokens,
+        f"{role}_cost_nano_usd": spent.cost_nano_usd,
+        f"{role}_unpriced": int(spent.unpriced),
+    }
+
+
+def _outcome_columns(outcome: Outcome) -> Row:
+    evaluation = outcome.evaluation
+    return {
+        "status": outcome.status,
+        "termination_reason": outcome.termination_reason,
+        "end_detail": outcome.end_detail,
+        "error": outcome.error,
+        "score": outcome.score,
+        "pass_fail": None if outcome.pass_fail is None else int(outcome.pass_fail),
+        "ended_at": rows.to_time(outcome.ended_at),
+        "duration_ms": outcome.duration_ms,
+        "evaluation": rows.to_json(evaluation.model_dump() if evaluation else None),
+    }

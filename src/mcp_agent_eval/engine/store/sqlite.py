@@ -1,0 +1,243 @@
+"""The database as one SQLite file, shared by any number of processes.
+
+One thread writes, another reads, each with its own connection. Whatever queued up while the disk was busy is
+committed together: every unit of work has a savepoint of its own, and one commit makes all of them last.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from mcp_agent_eval.engine.store.database import Row, Work
+from mcp_agent_eval.engine.store.migrate import is_current, migrate
+from mcp_agent_eval.engine.store.sqlite_file import as_store_error, connect, locate, store_errors, tables
+from mcp_agent_eval.engine.store.statements import Dialect, Query, load_queries
+from mcp_agent_eval.engine.store.texts import escape, unescape
+from mcp_agent_eval.engine.store.threads import Outcome, OwnerThread
+from mcp_agent_eval.errors import StoreError
+
+T = TypeVar("T")
+
+_GROUP = 64
+
+DIALECT = Dialect(
+    words={
+        "serial": "INTEGER PRIMARY KEY",
+        "key": "TEXT",
+        "json": "TEXT",
+        "bigint": "INTEGER",
+        "float": "REAL",
+        "strict": "STRICT",
+    },
+    members="(SELECT value FROM json_each(:LIST))",
+    mark="?",
+)
+
+
+async def open_sqlite(where: str | Path) -> SqliteDatabase:
+    """Open the file at a path or a `sqlite:///path`, and make it, its folder and its schema where missing.
+
+    Raises:
+        StoreError: it cannot be used; the message says why, and StoreTooNew that we are too old for it.
+    """
+    database = SqliteDatabase(locate(where))
+    await database.start()
+    return database
+
+
+class SqliteDatabase:
+    """A `Database`. Made by `open_sqlite`, in the event loop in which it is used."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._closed = False
+        self._writer = OwnerThread(
+            "evals-writer",
+            open=partial(_open_writer, path),
+            perform=_commit_together,
+            batch=_GROUP,
+        )
+        self._reader = OwnerThread("evals-reader", open=partial(_open_reader, path), perform=_read_each)
+
+    async def start(self) -> None:
+        """Start both threads, the writer first: it brings the schema up to date."""
+        await self._writer.start()
+        try:
+            await self._reader.start()
+        except BaseException:
+            await self._writer.aclose()
+            raise
+
+    async def read(self, work: Work[T]) -> T:
+        """See `Database.read`."""
+        self._check_open()
+        return await self._reader.submit(work)
+
+    async def write(self, work: Work[T]) -> T:
+        """See `Database.write`."""
+        self._check_open()
+        return await self._writer.submit(work)
+
+    async def changes(self) -> int:
+        """See `Database.changes`."""
+        self._check_open()
+        return await self._reader.submit(SqliteConnection.data_version)
+
+    async def aclose(self) -> None:
+        """See `Database.aclose`."""
+        if not self._closed:
+            self._closed = True
+            await self._reader.aclose()
+            await self._writer.aclose()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError(f"The database {self.path} was closed.")
+
+
+class SqliteConnection:
+    """A `Connection`, on whichever thread opened it."""
+
+    def __init__(self, path: Path, raw: sqlite3.Connection) -> None:
+        self.path = path
+        self.raw = raw
+        self._queries = _queries()
+
+    def all(self, query: str, /, **parameters: Any) -> list[Row]:
+        """See `Connection.all`."""
+        return self._rows(query, parameters)
+
+    def one(self, query: str, /, **parameters: Any) -> Row | None:
+        """See `Connection.one`."""
+        rows = self._rows(query, parameters)
+        return rows[0] if rows else None
+
+    def run(self, query: str, /, **parameters: Any) -> int:
+        """See `Connection.run`."""
+        return self._execute(query, parameters).rowcount
+
+    def many(self, query: str, /, rows: Iterable[Row]) -> None:
+        """See `Connection.many`."""
+        sql, names = self._queries[query].statement({})
+        self.raw.executemany(sql, [_bound(row, names) for row in rows])
+
+    def data_version(self) -> int:
+        """Moves whenever another connection, in this process or not, has committed."""
+        return self.raw.execute("PRAGMA data_version").fetchone()[0]
+
+    def close(self) -> None:
+        """Close the file."""
+        self.raw.close()
+
+    def roll_back(self) -> None:
+        """Undo the open transaction, unless SQLite did so by itself."""
+        if self.raw.in_transaction:
+            self.raw.execute("ROLLBACK")
+
+    def _rows(self, query: str, parameters: Mapping[str, Any]) -> list[Row]:
+        cursor = self._execute(query, parameters)
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, map(_given, row), strict=True)) for row in cursor]
+
+    def _execute(self, query: str, parameters: Mapping[str, Any]) -> sqlite3.Cursor:
+        sql, names = self._queries[query].statement(parameters)
+        return self.raw.execute(sql, _bound(parameters, names))
+
+
+@cache
+def _queries() -> dict[str, Query]:
+    return load_queries(DIALECT)
+
+
+def _bound(parameters: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
+    """The parameters in the order of the marks, as SQLite takes them."""
+    values = map(parameters.__getitem__, names)
+    return [escape(value) if type(value) is str else _members(value) for value in values]
+
+
+def _members(value: object) -> object:
+    if not isinstance(value, list):
+        return value
+    return json.dumps([escape(member) for member in cast("list[str]", value)])
+
+
+def _given(value: object) -> object:
+    return unescape(value) if isinstance(value, str) else value
+
+
+def _open_writer(path: Path) -> SqliteConnection:
+    with store_errors(path):
+        connection = SqliteConnection(path, connect(path, writes=True))
+        try:
+            _bring_up_to_date(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _open_reader(path: Path) -> SqliteConnection:
+    with store_errors(path):
+        return SqliteConnection(path, connect(path, writes=False))
+
+
+def _bring_up_to_date(connection: SqliteConnection) -> None:
+    if tables(connection.raw) and is_current(connection):
+        return
+    connection.raw.execute("BEGIN IMMEDIATE")
+    try:
+        migrate(connection, connection.raw.execute, DIALECT)
+        connection.raw.execute("COMMIT")
+    finally:
+        connection.roll_back()
+
+
+def _commit_together(connection: SqliteConnection, works: Sequence[Callable[..., Any]]) -> list[Outcome]:
+    """All of the works in one transaction, each in a savepoint, so that one that fails is undone alone."""
+    try:
+        connection.raw.execute("BEGIN IMMEDIATE")
+        outcomes = [_attempt(connection, work) for work in works]
+        connection.raw.execute("COMMIT")
+    except BaseException as exc:
+        connection.roll_back()
+        return [_failed(connection, exc) for _ in works]
+    return outcomes
+
+
+def _attempt(connection: SqliteConnection, work: Callable[..., Any]) -> Outcome:
+    connection.raw.execute("SAVEPOINT work")
+    try:
+        value = work(connection)
+    except BaseException as exc:
+        if not connection.raw.in_transaction:
+            raise  # a full disk, for one, undoes the whole transaction
+        connection.raw.execute("ROLLBACK TO work")
+        connection.raw.execute("RELEASE work")
+        return _failed(connection, exc)
+    connection.raw.execute("RELEASE work")
+    return value, None
+
+
+def _read_each(connection: SqliteConnection, works: Sequence[Callable[..., Any]]) -> list[Outcome]:
+    return [_read(connection, work) for work in works]
+
+
+def _read(connection: SqliteConnection, work: Callable[..., Any]) -> Outcome:
+    """One work on one state of the database: other processes may commit, it will not see them yet."""
+    try:
+        connection.raw.execute("BEGIN")
+        return work(connection), None
+    except BaseException as exc:
+        return _failed(connection, exc)
+    finally:
+        connection.roll_back()
+
+
+def _failed(connection: SqliteConnection, exc: BaseException) -> Outcome:
+    """The outcome of a work that raised. The only place where SQLite's own errors become ours."""
+    return None, as_store_error(exc, connection.path) if isinstance(exc, sqlite3.Error) else exc

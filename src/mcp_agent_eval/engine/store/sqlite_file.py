@@ -1,0 +1,149 @@
+"""The file behind a SQLite database: where it is, how it is made and opened, and what its errors mean."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mcp_agent_eval.errors import StoreError
+
+PATIENCE = 15.0
+"""Seconds to wait for another process that is writing."""
+
+_SCHEME = "sqlite:///"
+_OLDEST = (3, 37)
+_WRITER = ("PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON", "PRAGMA cache_size = -16000")
+_READER = ("PRAGMA query_only = ON", "PRAGMA cache_size = -16000")
+
+
+def locate(where: str | Path) -> Path:
+    """The path in a `sqlite:///path` (four slashes for an absolute one) or in a plain path.
+
+    Raises:
+        StoreError: it is the address of something else, or of nothing that lasts.
+    """
+    text = str(where)
+    name = text.removeprefix(_SCHEME)
+    if "://" in name or name.startswith("sqlite:"):
+        raise StoreError(
+            f"{text!r} is not the address of a SQLite file.",
+            hint=f"Write {_SCHEME}evals.db, or {_SCHEME}/data/evals.db for an absolute path.",
+        )
+    if name in {"", ".", ":memory:"}:
+        raise StoreError(
+            f"{text!r} names no file. Several processes share the database, so it has to be one on disk.",
+            hint=f"For something short-lived take a temporary file, such as {_SCHEME}/tmp/evals.db.",
+        )
+    return Path(name).expanduser().absolute()
+
+
+def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
+    """A connection in autocommit mode; the file and its folder are made where missing, for their owner alone.
+
+    Raises:
+        StoreError: the folder or the file cannot be made, or SQLite is too old.
+        sqlite3.Error: the file cannot be used.
+    """
+    if sqlite3.sqlite_version_info < _OLDEST:
+        raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or newer is needed.")
+    _make(path)
+    connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, cached_statements=256)
+    try:
+        _refuse_strangers(connection, path)
+        _use_write_ahead_log(connection)
+        for pragma in _WRITER if writes else _READER:
+            connection.execute(pragma)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def tables(connection: sqlite3.Connection) -> set[str]:
+    """The names of the tables that are there."""
+    return {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+
+
+@contextmanager
+def store_errors(path: Path) -> Generator[None]:
+    """SQLite's errors in this block as StoreError."""
+    try:
+        yield
+    except sqlite3.Error as exc:
+        raise as_store_error(exc, path) from exc
+
+
+def as_store_error(exc: sqlite3.Error, path: Path) -> StoreError:
+    """What SQLite said, as something that its user can act on."""
+    code = getattr(exc, "sqlite_errorcode", None)
+    problem, hint = _MEANING.get(code & 0xFF if code else None, (f"cannot be used: {exc}", None))
+    error = StoreError(f"The database {path} {problem}.", hint=hint)
+    error.__cause__ = exc
+    return error
+
+
+_DAMAGED = ("is not a database, or is damaged", "Restore a backup, or choose another file.")
+_NO_SPACE = ("cannot be written: the disk is full or failing", "Free some space, then try again.")
+_BUSY = (
+    f"was locked by another process for more than {PATIENCE:g} seconds",
+    "Close whatever holds it, then try again.",
+)
+
+_MEANING: dict[int | None, tuple[str, str | None]] = {
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_FULL: _NO_SPACE,
+    sqlite3.SQLITE_IOERR: _NO_SPACE,
+    sqlite3.SQLITE_BUSY: _BUSY,
+    sqlite3.SQLITE_LOCKED: _BUSY,
+    sqlite3.SQLITE_READONLY: (
+        "is read-only",
+        "Make the file and its folder writable, or choose another file.",
+    ),
+    sqlite3.SQLITE_PERM: ("may not be opened by this user", "Choose another file."),
+    sqlite3.SQLITE_CANTOPEN: (
+        "cannot be opened",
+        "It has to be a file, in a folder that this user may write to.",
+    ),
+}
+
+
+def _make(path: Path) -> None:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise StoreError(
+            f"The folder {path.parent} for the database cannot be made: {exc.strerror}."
+        ) from exc
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as exc:
+        raise StoreError(f"The database {path} cannot be opened for writing: {exc.strerror}.") from exc
+
+
+def _refuse_strangers(connection: sqlite3.Connection, path: Path) -> None:
+    """Before anything is changed in a file that somebody pointed us to by mistake."""
+    found = tables(connection)
+    if found and "schema_steps" not in found:
+        raise StoreError(f"The database {path} belongs to another program.", hint="Choose another file.")
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """Readers then never wait for a writer. SQLite does not queue for this change as it does for writes."""
+    give_up = time.monotonic() + PATIENCE
+    while not _switched(connection, give_up):
+        time.sleep(0.01)
+
+
+def _switched(connection: sqlite3.Connection, give_up: float) -> bool:
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.OperationalError as exc:
+        if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+            raise
+        return False
+    return True

@@ -1,0 +1,47 @@
+"""Any string, as a text that every database takes, and back without loss.
+
+SQLite refuses lone surrogates and cuts some things short at a NUL; PostgreSQL refuses both. Models and users
+produce both. Each such character is kept as U+0001 and four hex digits, and so is U+0001 itself.
+
+JSON passes through the same gate. Its own escapes would not do: two lone surrogates in a row come back
+from `\\ud83d\\ude00` as one character.
+"""
+
+from __future__ import annotations
+
+import re
+
+_MARK = "\x01"
+_TROUBLE = re.compile("[\x00\x01\ud800-\udfff]")
+_ESCAPED = re.compile("\x01([0-9a-f]{4})")
+
+
+def escape(text: str) -> str:
+    """The text as a database takes it; nearly always the very same object."""
+    if text.isascii() and "\x00" not in text and _MARK not in text:
+        return text
+    return text if _is_plain(text) else _TROUBLE.sub(_escape_one, text)
+
+
+def unescape(text: str) -> str:
+    """What was given to `escape`."""
+    return _ESCAPED.sub(_unescape_one, text) if _MARK in text else text
+
+
+def _is_plain(text: str) -> bool:
+    if "\x00" in text or _MARK in text:
+        return False
+    # The encoder meets a surrogate many times sooner than a search would.
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _escape_one(match: re.Match[str]) -> str:
+    return f"{_MARK}{ord(match[0]):04x}"
+
+
+def _unescape_one(match: re.Match[str]) -> str:
+    return chr(int(match[1], 16))
