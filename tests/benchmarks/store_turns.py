@@ -152,7 +152,7 @@ async def measure_queue(folder: Path, rows: int, lanes: int) -> None:
 
     await timed(database, "  claim 16", claim)
     await timed(database, "  claim that finds every lane full", claim, 5)
-    await timed(database, "  renew", lambda c: queue.renew(c, "w", later))
+    await timed(database, "  renew", lambda c: queue.renew(c, "w", later, []))
     await timed(database, "  reap, nothing expired", lambda c: queue.reap(c, moment, 3))
     await timed(database, "  aggregate of one suite run", lambda c: suite_runs.get(c, ids[0]), 5)
     await timed(database, "  first page of runs", lambda c: runs.page(c, RunFilter()), 5)

@@ -105,9 +105,17 @@ class TestLeases:
         await queued(database, new_run("one"), new_run("two"))
         await claim(database, 1, worker="a")
         await claim(database, 1, worker="b")
-        held = await database.write(partial(queue.renew, worker="a", lease_until=later(60)))
+        held = await database.write(partial(queue.renew, worker="a", lease_until=later(60), run_ids=["one"]))
         assert held == [Held("one", 1, False)]
         assert await reap(database, 31) == (["two"], [], [])
+
+    async def test_a_run_that_is_not_worked_on_any_more_is_left_to_its_lease(
+        self, database: Database
+    ) -> None:
+        await queued(database, new_run("one"), new_run("two"))
+        await claim(database, 2, worker="a")
+        await database.write(partial(queue.renew, worker="a", lease_until=later(60), run_ids=["two"]))
+        assert await reap(database, 31) == (["one"], [], [])
 
     async def test_renewing_tells_what_was_lost_and_what_is_to_be_cancelled(self, database: Database) -> None:
         await queued(database, new_run("lost"), new_run("held"))
@@ -116,7 +124,9 @@ class TestLeases:
         await claim(database, 1, worker="thief", at=31)
         await claim(database, worker="worker", at=31)
         await cancel(database, "held")
-        held = await database.write(partial(queue.renew, worker="worker", lease_until=later(90)))
+        held = await database.write(
+            partial(queue.renew, worker="worker", lease_until=later(90), run_ids=["lost", "held"])
+        )
         assert held == [Held("held", 2, True)]
 
     async def test_a_released_run_is_pending_at_its_old_place_and_no_attempt_is_counted(
@@ -224,5 +234,6 @@ class TestFinishing:
         await finish(database, mine, status=status)
         assert await claim(database) == []
         assert await reap(database, 999) == ([], [], [])
-        assert await database.write(partial(queue.renew, worker="worker", lease_until=later(99))) == []
+        held = partial(queue.renew, worker="worker", lease_until=later(99), run_ids=["one"])
+        assert await database.write(held) == []
         assert (await run(database, "one")).status == status

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from mcp_agent_eval.engine.llm.messages import ToolCall
-from mcp_agent_eval.engine.mock_values import CannotMock, mock_tool_result
+from mcp_agent_eval.engine.mocks.values import CannotMock, mock_tool_result
 from mcp_agent_eval.types import Tool, ToolUse
 
 

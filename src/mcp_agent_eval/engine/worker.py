@@ -67,10 +67,13 @@ class Worker:
         while True:
             # Bell and count come first: what happens after them is noticed in the next round.
             self._bell = anyio.Event()
-            changes = await self._workshop.database.changes()
-            if changes != seen:
-                seen = changes
-                await self._claim(tasks)
+            try:
+                changes = await self._workshop.database.changes()
+                if changes != seen:
+                    await self._claim(tasks)
+                    seen = changes
+            except StoreError:
+                logger.exception("no runs can be claimed at the moment")
             with anyio.move_on_after(_IDLE):
                 await self._bell.wait()
 
@@ -108,7 +111,7 @@ class Worker:
         )
 
     def _renew(self, connection: Connection) -> None:
-        queue.renew(connection, self._name, _lease_end())
+        queue.renew(connection, self._name, _lease_end(), self._running)
         queue.reap(connection, now(), _MOST_ATTEMPTS)
 
     async def _give_back(self) -> None:

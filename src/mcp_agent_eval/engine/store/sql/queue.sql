@@ -66,9 +66,10 @@ WHERE serial IN (SELECT serial FROM ranked WHERE place <= free ORDER BY serial L
 RETURNING serial, id, epoch, attempts;
 
 -- name: renew_leases
--- Hold on to everything that a worker claimed.
+-- Hold on to runs that a worker claimed.
 UPDATE runs SET lease_until = :lease_until
 WHERE queue_status = 'claimed' AND lease_owner = :worker
+  AND id IN {list run_ids}
 RETURNING id, epoch, cancel_requested;
 
 -- name: cancel_leases

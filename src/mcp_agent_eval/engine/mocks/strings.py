@@ -3,7 +3,7 @@
 What a name suggests of values that are no strings is told here as well.
 
 Everything is drawn from the `Random` that is handed in, so one seed gives one string. Whether a string
-satisfies the whole of its schema is for `mock_values` to check.
+satisfies the whole of its schema is for `values` to check.
 """
 
 from __future__ import annotations
