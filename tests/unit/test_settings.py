@@ -1,0 +1,86 @@
+"""Settings: read once, checked at once, and a mistake names its variable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mcp_agent_eval.engine.models import Models
+from mcp_agent_eval.errors import NotConfigured
+from mcp_agent_eval.settings import Settings
+
+
+def test_the_database_is_a_file_in_the_users_data_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert Settings.read().database_url == f"sqlite:///{tmp_path}/mcp-agent-eval/evals.db"
+
+
+def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_EVAL_WAIT_SECONDS", "12")
+    monkeypatch.setenv("AGENT_EVAL_PRICES", '{"mine": {"input": 1, "output": 2}}')
+    settings = Settings.read()
+    assert settings.wait_seconds == 12
+    assert settings.prices["mine"]["output"] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AGENT_EVAL_WAIT_SECONDS", "soon"),
+        ("AGENT_EVAL_MAX_CONCURRENCY", "0"),
+        ("AGENT_EVAL_BACKEND", "elsewhere"),
+        ("AGENT_EVAL_PERSONA_END_MARKER", "   "),
+    ],
+)
+def test_a_mistake_names_its_variable(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(NotConfigured, match=name):
+        Settings.read()
+
+
+def test_waiting_longer_than_the_cap_is_refused() -> None:
+    with pytest.raises(NotConfigured, match="wait_cap"):
+        Settings.read(wait_seconds=56)
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_EVAL_AGENT_MODEL", "")
+    monkeypatch.setenv("OPENAI_API_KEY", "")
+    assert Settings.read().agent_model is None
+    assert Settings.read().openai_api_key is None
+
+
+def test_a_key_does_not_show_when_settings_are_printed() -> None:
+    settings = Settings.read(OPENAI_API_KEY="sk-secret")
+    assert "sk-secret" not in repr(settings)
+
+
+def test_a_role_takes_the_record_then_the_setting_then_the_provider_with_a_key() -> None:
+    keyed = Models(Settings.read(OPENAI_API_KEY="sk-x", judge_model="offline"))
+    assert keyed.name_for("agent", "openai:chosen") == "openai:chosen"
+    assert keyed.name_for("judge", None) == "offline"
+    assert keyed.name_for("persona", None).startswith("openai:")
+    other = Models(Settings.read(ANTHROPIC_API_KEY="sk-x"))
+    assert other.name_for("agent", None).startswith("anthropic:")
+
+
+@pytest.mark.parametrize("name", ["gpt-4.1", "openai:", "mistral:large", ":x", "offline:x"])
+def test_a_name_that_is_no_model_says_how_to_write_one(name: str) -> None:
+    with pytest.raises(NotConfigured, match=r"openai:NAME, anthropic:NAME or offline"):
+        Models(Settings.read(OPENAI_API_KEY="sk-x")).name_for("agent", name)
+
+
+def test_a_server_of_ones_own_needs_no_key() -> None:
+    models = Models(Settings.read(model_base_url="http://127.0.0.1:11434/v1"))
+    assert models.name_for("agent", "openai:llama3.2") == "openai:llama3.2"
+
+
+def test_a_worker_offers_what_it_can_reach_and_no_more() -> None:
+    assert Models(Settings.read()).endpoints() == ["offline"]
+    keyed = Models(Settings.read(OPENAI_API_KEY="sk-x"))
+    assert keyed.endpoints() == ["offline", "openai@https://api.openai.com/v1"]
+    assert keyed.endpoint("openai:gpt-5.4-mini") in keyed.endpoints()
