@@ -108,9 +108,7 @@ def claim(
     return [_claim(row, worker) for row in sorted(claimed, key=lambda row: row["serial"])]
 
 
-def renew(
-    connection: Connection, worker: str, lease_until: datetime, run_ids: Collection[str]
-) -> list[Held]:
+def renew(connection: Connection, worker: str, lease_until: datetime, run_ids: Collection[str]) -> list[Held]:
     """Hold on to those of the worker's runs that it still works on. What is not in the answer was lost."""
     held = connection.all(
         "renew_leases", worker=worker, lease_until=rows.to_time(lease_until), run_ids=list(run_ids)

@@ -1,7 +1,7 @@
 """The database as one SQLite file, shared by any number of processes.
 
 One thread writes, another reads, each with its own connection. Whatever queued up while the disk was busy is
-committed together: every unit of work has a savepoint of its own, and one commit makes all of them last.
+committed together; when one unit of work fails, each is tried again alone.
 """
 
 from __future__ import annotations
@@ -198,29 +198,18 @@ def _bring_up_to_date(connection: SqliteConnection) -> None:
 
 
 def _commit_together(connection: SqliteConnection, works: Sequence[Callable[..., Any]]) -> list[Outcome]:
-    """All of the works in one transaction, each in a savepoint, so that one that fails is undone alone."""
+    """All of the works in one transaction. When one of them fails, each is tried again in a transaction of its
+    own, so that it is undone alone."""
     try:
         connection.raw.execute("BEGIN IMMEDIATE")
-        outcomes = [_attempt(connection, work) for work in works]
+        values = [work(connection) for work in works]
         connection.raw.execute("COMMIT")
     except BaseException as exc:
         connection.roll_back()
-        return [_failed(connection, exc) for _ in works]
-    return outcomes
-
-
-def _attempt(connection: SqliteConnection, work: Callable[..., Any]) -> Outcome:
-    connection.raw.execute("SAVEPOINT work")
-    try:
-        value = work(connection)
-    except BaseException as exc:
-        if not connection.raw.in_transaction:
-            raise  # a full disk, for one, undoes the whole transaction
-        connection.raw.execute("ROLLBACK TO work")
-        connection.raw.execute("RELEASE work")
-        return _failed(connection, exc)
-    connection.raw.execute("RELEASE work")
-    return value, None
+        if len(works) == 1:
+            return [_failed(connection, exc)]
+        return [outcome for work in works for outcome in _commit_together(connection, [work])]
+    return [(value, None) for value in values]
 
 
 def _read_each(connection: SqliteConnection, works: Sequence[Callable[..., Any]]) -> list[Outcome]:
