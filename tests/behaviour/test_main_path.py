@@ -34,7 +34,7 @@ async def test_an_override_changes_the_outcome_and_not_the_agent(client: Client)
     assert changed["pass_fail"] is True
     assert changed["overrides"] == ["system_prompt"]
     agent = await call(client, "get", kind="agent", id="Clinic")
-    assert agent["system_prompt"] == PROMPT.strip()
+    assert agent["system_prompt"] == PROMPT
     assert (await call(client, "run_case", case_id=case_id))["pass_fail"] is False
 
 

@@ -125,11 +125,11 @@ async def test_hostile_strings_come_back_as_they_were_stored(client: Client) -> 
     await call(client, "create_persona", name="P", identity_prompt="\n".join(hostile), behavior_traits=traits)
     stored = await call(client, "get", kind="persona", id="P")
     assert stored["behavior_traits"] == traits
-    assert stored["identity_prompt"] == "\n".join(hostile).strip()
+    assert stored["identity_prompt"] == "\n".join(hostile)
 
 
 async def test_hostile_names_are_found_again(client: Client) -> None:
     names = [text for text in json.loads(shared_path("real/blns.json").read_text("utf-8")) if text.strip()]
     for name in names[::25]:
         created = await call(client, "create_suite", name=name)
-        assert (await call(client, "get", kind="suite", id=created["suite_id"]))["name"] == name.strip()
+        assert (await call(client, "get", kind="suite", id=created["suite_id"]))["name"] == name

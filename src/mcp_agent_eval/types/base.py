@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
 LOCAL_COMPANY = "00000000-0000-4000-8000-000000000000"
 """The contract stamps a company on every row; the embedded engine has just this one."""
@@ -16,7 +16,16 @@ Kind = Literal["agent", "persona", "case", "suite"]
 """The nouns that are created, changed and deleted by their users."""
 
 Json = dict[str, Any]
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+def not_blank(text: str) -> str:
+    """The text as it is, or a ValueError when there is nothing in it to see."""
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
+Text = Annotated[str, AfterValidator(not_blank)]
 Language = Literal["en", "he"]
 
 T = TypeVar("T")

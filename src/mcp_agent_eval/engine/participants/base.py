@@ -21,6 +21,11 @@ class Said:
     reply: ModelReply | None = None
 
 
+def visible(text: str) -> str:
+    """The text as it was said, or nothing when there is nothing in it to see."""
+    return text if text.strip() else ""
+
+
 class Journal(Protocol):
     """What is paid for is written down before anything is done about it."""
 

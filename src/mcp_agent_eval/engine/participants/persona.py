@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mcp_agent_eval.engine.llm.messages import Message, Model, ModelReply, ToolSpec
-from mcp_agent_eval.engine.participants.base import Journal, Said, Silent
+from mcp_agent_eval.engine.participants.base import Journal, Said, Silent, visible
 from mcp_agent_eval.engine.participants.dialogue import Dialogue
 from mcp_agent_eval.engine.participants.persona_prompt import END_TOOL, persona_prompt
 from mcp_agent_eval.types import Persona
@@ -64,10 +64,10 @@ class SimulatedPersona:
 
 
 def _without_signal(reply: ModelReply, marker: str) -> Said:
-    text = reply.message.text.strip()
-    by_marker = text.endswith(marker)
+    text = reply.message.text
+    by_marker = text.rstrip().endswith(marker)
     return Said(
-        text=text.replace(marker, "").strip(),
+        text=visible(text.replace(marker, "").strip() if marker in text else text),
         hangs_up=by_marker or any(call.name == END_TOOL for call in reply.message.tool_calls),
         reply=reply,
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from mcp_agent_eval.engine.llm.messages import Message, Model, ToolSpec
-from mcp_agent_eval.engine.participants.base import Journal, Said
+from mcp_agent_eval.engine.participants.base import Journal, Said, visible
 from mcp_agent_eval.engine.participants.dialogue import Dialogue
 from mcp_agent_eval.engine.tools import result_text
 from mcp_agent_eval.types import AgentDraft, ToolUse
@@ -17,7 +17,7 @@ class PromptAgent:
     """Plays an agent record: its prompt with variables filled, its greeting, its tools."""
 
     def __init__(self, agent: AgentDraft, model: Model, journal: Journal, *, at: datetime) -> None:
-        self._greeting = fill(agent.greeting_message or "", agent.variables, at).strip()
+        self._greeting = visible(fill(agent.greeting_message or "", agent.variables, at))
         self._dialogue = Dialogue(
             "agent",
             model,
@@ -47,4 +47,4 @@ class PromptAgent:
         """The next step: words, tool calls or both."""
         reply = await self._dialogue.ask()
         self._dialogue.add(reply.message)
-        return Said(reply.message.text.strip(), reply.message.tool_calls, reply=reply)
+        return Said(visible(reply.message.text), reply.message.tool_calls, reply=reply)

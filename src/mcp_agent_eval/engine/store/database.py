@@ -50,7 +50,8 @@ class Database(Protocol):
     async def write(self, work: Work[T]) -> T:
         """Execute and commit; it is on disk when this returns.
 
-        Units of work never overlap, and one may be tried a second time after it was undone. A caller that is cancelled while it waits leaves the write to happen.
+        Units of work never overlap, and one may be tried a second time after it was undone. A caller that
+        is cancelled while it waits leaves the write to happen.
         """
         ...
 
