@@ -112,6 +112,23 @@ async def test_a_killed_servers_run_is_finished_by_another_and_pays_for_no_answe
         assert asked == 5  # four lines, and the one that was in flight at the kill
 
 
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+async def test_a_server_that_is_told_to_stop_gives_its_run_back_at_once(
+    tmp_path: Path, sent: signal.Signals
+) -> None:
+    async with provider(caller, open_gate=False) as held:
+        server = stdio_server(tmp_path, **persona_over(held))
+        async with Client(server) as client:
+            case_id = await create_clinic(client)
+        with start_raw(server.env or {}, case_id) as process, anyio.fail_after(20):
+            await held.arrived.wait()
+            process.send_signal(sent)
+            await anyio.to_thread.run_sync(process.wait)
+    with closing(sqlite3.connect(tmp_path / "evals.db")) as connection:
+        [row] = connection.execute("SELECT queue_status, attempts, lease_owner FROM runs")
+    assert row == ("pending", 0, None)
+
+
 def start_raw(env: dict[str, str], case_id: str) -> subprocess.Popen[bytes]:
     """A server that was asked, without a client library, to run a case."""
     process = subprocess.Popen(

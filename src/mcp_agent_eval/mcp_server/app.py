@@ -41,6 +41,8 @@ class App:
         self._lock = anyio.Lock()
         self._connection: Connection | None = None
         self._tasks: TaskGroup | None = None
+        self._held: anyio.CancelScope | None = None
+        self._released: anyio.Event | None = None
 
     @asynccontextmanager
     async def lifespan(self, _: object) -> AsyncGenerator[App]:
@@ -57,12 +59,22 @@ class App:
             self._connection = held
         return held
 
+    async def close(self) -> None:
+        """Close the backend, which gives unfinished runs back to the queue."""
+        if self._held and self._released:
+            self._held.cancel()
+            await self._released.wait()
+
     async def _hold_open(self, *, task_status: TaskStatus[Connection]) -> None:
         # A backend holds a task group, which has to be left by the task that entered it.
-        async with self._connect() as connection:
-            task_status.started(connection)
-            await self._beside(connection.backend)
-            await anyio.sleep_forever()
+        self._released = anyio.Event()
+        try:
+            with anyio.CancelScope() as self._held:
+                async with self._connect() as connection:
+                    task_status.started(connection)
+                    await self._beside(connection.backend)
+        finally:
+            self._released.set()
 
 
 Ctx = Context[App, Any]
