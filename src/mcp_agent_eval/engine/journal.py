@@ -205,7 +205,5 @@ class RunJournal:
             agent=self._accounts["agent"].spent(),
             persona=self._accounts["persona"].spent(),
             judge=self._accounts["judge"].spent(),
-            unpriced_models={
-                model for account in self._accounts.values() for model in account.unpriced
-            },
+            unpriced_models={model for account in self._accounts.values() for model in account.unpriced},
         )
