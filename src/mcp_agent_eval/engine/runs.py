@@ -58,7 +58,7 @@ class Runs:
                 raise not_found("case", case_id)
             cast = cast_run(connection, self._workshop.models, case, overrides)
             runs.insert(connection, [_new(cast, key=key)])
-            return _expanded(connection, cast.run)
+            return _with_case(cast.run, cast.snapshot)
 
         run = await self._database.write(work)
         self._worker.wake()
@@ -234,6 +234,9 @@ def _aggregate(connection: Connection, id: str) -> SuiteRun:
 
 def _expanded(connection: Connection, run: Run) -> Run:
     """The run with its case, agent and persona as they were when it was made."""
-    snapshot = Snapshot.read(runs.snapshot(connection, run.id) or {})
+    return _with_case(run, Snapshot.read(runs.snapshot(connection, run.id) or {}))
+
+
+def _with_case(run: Run, snapshot: Snapshot) -> Run:
     case = snapshot.case.model_copy(update={"agent": snapshot.agent, "persona": snapshot.persona})
     return run.model_copy(update={"case": case})

@@ -11,13 +11,13 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from mcp_agent_eval.engine.store.database import Row, Work
 from mcp_agent_eval.engine.store.migrate import is_current, migrate
 from mcp_agent_eval.engine.store.sqlite_file import as_store_error, connect, locate, store_errors, tables
 from mcp_agent_eval.engine.store.statements import Dialect, Query, load_queries
-from mcp_agent_eval.engine.store.texts import escape, unescape
+from mcp_agent_eval.engine.store.texts import escape, unescape_all
 from mcp_agent_eval.engine.store.threads import Outcome, OwnerThread
 from mcp_agent_eval.errors import StoreError
 
@@ -142,7 +142,7 @@ class SqliteConnection:
     def _rows(self, query: str, parameters: Mapping[str, Any]) -> list[Row]:
         cursor = self._execute(query, parameters)
         names = [column[0] for column in cursor.description]
-        return [dict(zip(names, map(_given, row), strict=True)) for row in cursor]
+        return [dict(zip(names, unescape_all(row), strict=True)) for row in cursor]
 
     def _execute(self, query: str, parameters: Mapping[str, Any]) -> sqlite3.Cursor:
         sql, names = self._queries[query].statement(parameters)
@@ -156,18 +156,15 @@ def _queries() -> dict[str, Query]:
 
 def _bound(parameters: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
     """The parameters in the order of the marks, as SQLite takes them."""
-    values = map(parameters.__getitem__, names)
-    return [escape(value) if type(value) is str else _members(value) for value in values]
+    values = [parameters[name] for name in names]
+    return [_one_bound(value) if type(value) in _CONVERTED else value for value in values]
 
 
-def _members(value: object) -> object:
-    if not isinstance(value, list):
-        return value
-    return json.dumps([escape(member) for member in cast("list[str]", value)])
+_CONVERTED = (str, list)
 
 
-def _given(value: object) -> object:
-    return unescape(value) if isinstance(value, str) else value
+def _one_bound(value: str | list[str]) -> str:
+    return escape(value) if isinstance(value, str) else json.dumps([escape(member) for member in value])
 
 
 def _open_writer(path: Path) -> SqliteConnection:

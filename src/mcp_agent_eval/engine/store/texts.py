@@ -10,6 +10,7 @@ from `\\ud83d\\ude00` as one character.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 _MARK = "\x01"
 _TROUBLE = re.compile("[\x00\x01\ud800-\udfff]")
@@ -26,6 +27,11 @@ def escape(text: str) -> str:
 def unescape(text: str) -> str:
     """What was given to `escape`."""
     return _ESCAPED.sub(_unescape_one, text) if _MARK in text else text
+
+
+def unescape_all(values: Iterable[object]) -> list[object]:
+    """Values as they were given: texts unescaped, everything else untouched."""
+    return [unescape(value) if type(value) is str and _MARK in value else value for value in values]
 
 
 def _is_plain(text: str) -> bool:
