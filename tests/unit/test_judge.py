@@ -55,6 +55,8 @@ async def test_the_judge_sees_the_rubric_and_every_line_of_the_transcript() -> N
     for line in transcript_lines(TURNS):
         assert line in asked
     assert model.asked[0].schema is not None
+    for field in model.asked[0].schema["required"]:
+        assert f'"{field}"' in model.asked[0].system, "for servers that refuse a schema"
 
 
 def test_a_transcript_line_names_the_turn_and_who_did_what() -> None:
