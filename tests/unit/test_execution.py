@@ -66,13 +66,14 @@ async def test_a_fault_of_ours_fails_the_run_and_no_other(
         assert (await final(backend, again.id)).status == "completed"
 
 
-async def test_a_database_that_fails_in_mid_run_leaves_the_run_to_its_lease(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("fault", [StoreError("The disk is full."), RuntimeError("of ours")])
+async def test_a_run_that_cannot_even_be_given_up_is_left_to_its_lease(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: Exception
 ) -> None:
     caplog.set_level(logging.ERROR)
 
     async def failing(*_: object) -> None:
-        raise StoreError("The disk is full.")
+        raise fault
 
     async with opened(tmp_path) as backend:
         with monkeypatch.context() as patch:

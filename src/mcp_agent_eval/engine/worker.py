@@ -88,8 +88,9 @@ class Worker:
     async def _execute(self, claim: Claim) -> None:
         try:
             await execute(self._workshop, claim)
-        except StoreError:
-            logger.exception("run %s is left to its lease: the database failed", claim.run_id)
+        except Exception:
+            # The other runs go on. This one is not renewed any more: somebody takes it over, or it is given up.
+            logger.exception("run %s is left to its lease", claim.run_id)
         finally:
             self._running.discard(claim.run_id)
             self.wake()
