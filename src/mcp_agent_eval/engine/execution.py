@@ -109,10 +109,11 @@ def _conversation(workshop: Workshop, work: _Work, journal: RunJournal) -> Conve
 
 
 def _seconds_left(workshop: Workshop, work: _Work) -> float:
-    """What is left of the run's wall clock, which also runs while nobody works on it."""
+    """What is left of the run's time. An earlier attempt's calls count; the hours in which a laptop slept or
+    nobody worked on it do not."""
     limit = workshop.settings.run_timeout or work.agent.max_call_duration_secs or _LONGEST
-    started = work.run.started_at or now()
-    return max(0.0, limit - (now() - started).total_seconds())
+    earlier = work.earlier.replies if work.earlier else []
+    return max(0.0, limit - sum(reply.call.latency_ms for reply in earlier) / 1000)
 
 
 async def _converse(conversation: Conversation, seconds: float) -> _Ended:
