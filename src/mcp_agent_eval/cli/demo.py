@@ -40,7 +40,7 @@ async def _tell(backend: Backend) -> None:
     pack, overrides = _sample("clinic.yaml"), _sample("overrides.yaml")
     ids = await load_pack(backend, pack)
     suite_name, suite_id = next(iter(ids["suite"].items()))
-    counts = ", ".join(f"{len(pack[section])} {section}" for section in ("agents", "personas", "cases"))
+    counts = ", ".join(_counted(len(pack[f"{noun}s"]), noun) for noun in ("agent", "persona", "case"))
     _title(f"1. Suite {suite_name!r}: {counts}; every part is {_OFFLINE}")
     first = await _run_suite(backend, suite_id, None)
     failing = next(run for run in first.runs if not run.pass_fail)
@@ -51,6 +51,10 @@ async def _tell(backend: Backend) -> None:
     _show_difference(pack["agents"][0], overrides)
     second = await _run_suite(backend, suite_id, overrides)
     _show_mended(first, second)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _sample(name: str) -> Json:
