@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from mcp_agent_eval.errors import NotConfigured
 
@@ -68,7 +68,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _waits_below_the_cap(self) -> Self:
         if self.wait_seconds > self.wait_cap:
-            raise ValueError(f"wait_seconds ({self.wait_seconds:g}) is above wait_cap ({self.wait_cap:g})")
+            raise ValueError(
+                f"{PREFIX}WAIT_SECONDS ({self.wait_seconds:g}) is above {PREFIX}WAIT_CAP ({self.wait_cap:g})"
+            )
         return self
 
     @classmethod
@@ -81,16 +83,30 @@ class Settings(BaseSettings):
         try:
             return cls(**given)
         except ValidationError as exc:
-            raise NotConfigured(_explain(exc), hint="Correct the variable and start again.") from None
+            raise NotConfigured(_explain(exc), hint=_CORRECT) from None
+        except SettingsError as exc:
+            raise NotConfigured(_explain_unreadable(exc), hint=_CORRECT) from None
+
+
+_CORRECT = "Correct the variable and start again."
 
 
 def _explain(exc: ValidationError) -> str:
     problems = exc.errors(include_url=False, include_input=False)
-    return "; ".join(f"{_variable(problem['loc'])}: {problem['msg']}" for problem in problems)
+    return "; ".join(
+        f"{_variable(problem['loc'])}{problem['msg'].removeprefix('Value error, ')}" for problem in problems
+    )
+
+
+def _explain_unreadable(exc: SettingsError) -> str:
+    """The source names the field in quotes, and the value must not be shown."""
+    field = str(exc).partition('"')[2].partition('"')[0]
+    return f"{_variable((field,))}is not valid JSON."
 
 
 def _variable(loc: tuple[int | str, ...]) -> str:
+    """What a message begins with; one about several variables names them itself."""
     if not loc:
-        return "settings"
+        return ""
     field = str(loc[0])
-    return PREFIX + field.upper() if field in Settings.model_fields else field
+    return f"{PREFIX + field.upper() if field in Settings.model_fields else field}: "

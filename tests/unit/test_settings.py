@@ -33,6 +33,7 @@ def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyP
         ("AGENT_EVAL_WAIT_SECONDS", "soon"),
         ("AGENT_EVAL_MAX_CONCURRENCY", "0"),
         ("AGENT_EVAL_BACKEND", "elsewhere"),
+        ("AGENT_EVAL_PRICES", "{not json"),
         ("AGENT_EVAL_PERSONA_END_MARKER", "   "),
     ],
 )
@@ -43,7 +44,9 @@ def test_a_mistake_names_its_variable(monkeypatch: pytest.MonkeyPatch, name: str
 
 
 def test_waiting_longer_than_the_cap_is_refused() -> None:
-    with pytest.raises(NotConfigured, match="wait_cap"):
+    with pytest.raises(
+        NotConfigured, match=r"^AGENT_EVAL_WAIT_SECONDS \(56\) is above AGENT_EVAL_WAIT_CAP \(55\)"
+    ):
         Settings.read(wait_seconds=56)
 
 

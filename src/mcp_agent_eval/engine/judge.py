@@ -11,6 +11,7 @@ from mcp_agent_eval.engine.llm.messages import Message, Model, ModelRequest
 from mcp_agent_eval.engine.participants.base import Journal
 from mcp_agent_eval.errors import ModelError
 from mcp_agent_eval.types import Assertion, AssertionResult, Evidence, Turn
+from mcp_agent_eval.types.lines import hanging
 
 VERSION = "1"
 
@@ -34,6 +35,7 @@ _SCHEMA = {
     "additionalProperties": False,
 }
 _QUOTE = 160
+_INDENT = "    "
 
 
 class Verdict(BaseModel):
@@ -77,15 +79,17 @@ def _request(rubric: str, turns: Sequence[Turn]) -> ModelRequest:
 
 
 def transcript_lines(turns: Sequence[Turn]) -> Iterator[str]:
-    """A transcript as text for a model: one line for everything that was said, called or returned."""
+    """A transcript as text for a model: one line for everything that was said, called or returned, with further
+    lines of a speech indented, so that nobody can put words into another's mouth."""
     for turn in turns:
         if turn.role == "tool_result":
             yield from (
-                f"[{turn.turn_number}] tool {use.name} -> {turn.text}" for use in turn.tool_calls or []
+                f"[{turn.turn_number}] tool {use.name} -> {hanging(turn.text or '', _INDENT)}"
+                for use in turn.tool_calls or []
             )
             continue
         if turn.text:
-            yield f"[{turn.turn_number}] {turn.role}: {turn.text}"
+            yield f"[{turn.turn_number}] {turn.role}: {hanging(turn.text, _INDENT)}"
         for use in turn.tool_calls or []:
             yield f"[{turn.turn_number}] {turn.role} calls {use.name} {json.dumps(use.args, ensure_ascii=False)}"
 

@@ -6,6 +6,7 @@ caller's own case data; whatever was said in a conversation stands only in field
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 from mcp_agent_eval.types import Assertion, AssertionResult, Json, Run, SuiteRun
@@ -90,12 +91,16 @@ def statement(assertion: Assertion) -> str:
     subject = {
         "must_say": f"/{assertion.pattern}/",
         "must_not_say": f"/{assertion.pattern}/",
-        "must_call_tool": f"{assertion.tool_name} {assertion.args_match or ''}".strip(),
+        "must_call_tool": f"{assertion.tool_name} {_compact(assertion.args_match)}".strip(),
         "must_reach_node": assertion.node_id,
         "custom_llm_judge": assertion.rubric,
     }[assertion.type]
     weight = f" (weight {assertion.weight:g})" if assertion.weight != 1 else ""
     return f"{assertion.type} {subject}{weight}"
+
+
+def _compact(args: Json | None) -> str:
+    return json.dumps(args, ensure_ascii=False) if args else ""
 
 
 def _place(failed: list[AssertionResult]) -> str:

@@ -13,6 +13,7 @@ from mcp.types import CallToolResult, TextContent
 
 from mcp_agent_eval.errors import EvalError
 from mcp_agent_eval.types import Json
+from mcp_agent_eval.types.lines import hanging
 
 
 def answer(value: Json) -> CallToolResult:
@@ -41,12 +42,12 @@ def _lines(value: object, indent: str) -> Iterator[str]:
         for item in cast(list[object], value):
             yield from _bullet(item, indent)
     else:
-        yield f"{indent}{_scalar(value)}"
+        yield f"{indent}{hanging(_scalar(value), indent)}"
 
 
 def _entry(label: str, item: object, indent: str) -> Iterator[str]:
     if _is_plain(item):
-        yield f"{label} {_scalar(item)}"
+        yield f"{label} {hanging(_scalar(item), indent + '  ')}"
     else:
         yield label
         yield from _lines(item, indent + "  ")
@@ -54,9 +55,8 @@ def _entry(label: str, item: object, indent: str) -> Iterator[str]:
 
 def _bullet(item: object, indent: str) -> Iterator[str]:
     """A list item: its first line behind a dash, the others below it."""
-    first, *rest = _lines(item, "") if not _is_plain(item) else [_scalar(item)]
-    yield f"{indent}- {first}"
-    yield from (f"{indent}  {line}" for line in rest)
+    lines = [_scalar(item)] if _is_plain(item) else _lines(item, "")
+    yield f"{indent}- {hanging(chr(10).join(lines), indent + '  ')}"
 
 
 def _is_plain(item: object) -> bool:

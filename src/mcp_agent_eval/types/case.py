@@ -56,7 +56,7 @@ class Assertion(Model):
     @model_serializer
     def _as_it_was_given(self) -> Json:
         return {"type": self.type, "weight": self.weight} | {
-            field: getattr(self, field) for field in self.model_fields_set
+            field: getattr(self, field) for field in type(self).model_fields if field in self.model_fields_set
         }
 
 
