@@ -45,6 +45,8 @@ async def test_costs_are_counted_by_role_the_judge_included(settings: Settings) 
             assert (run.judge_input_tokens, run.judge_output_tokens) == (1000, 100)
             assert (run.agent_cost_cents, run.persona_cost_cents, run.judge_cost_cents) == (0, 1, 1)
             assert run.total_cost_cents == 2
+            turns = await link.backend.turns(run.id)
+            assert [(turn.role, turn.cost_cents) for turn in turns] == [("agent", 0), ("persona", 1)]
 
 
 async def test_an_unknown_price_is_told_and_no_silent_zero(settings: Settings) -> None:

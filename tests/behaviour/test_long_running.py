@@ -63,17 +63,23 @@ async def test_the_same_suite_key_returns_the_same_suite_run(client: Client) -> 
     assert (await call(client, "list_runs"))["total"] == 1
 
 
-async def test_progress_is_reported_while_a_run_is_going(client: Client) -> None:
-    case_id = await create_clinic(client)
+async def test_progress_is_reported_while_a_run_is_going(settings: Settings) -> None:
     seen: list[tuple[float, float | None, str | None]] = []
 
-    async def report(progress: float, total: float | None, message: str | None) -> None:
-        seen.append((progress, total, message))
+    async with (
+        provider(lambda _: "Bye. [END OF CALL]", open_gate=False) as held,
+        held_server(settings, held) as client,
+    ):
 
-    result = await client.call_tool("run_case", {"case_id": case_id}, progress_callback=report)
-    assert not result.is_error
+        async def report(progress: float, total: float | None, message: str | None) -> None:
+            seen.append((progress, total, message))
+            held.gate.set()
+
+        case_id = await create_clinic(client)
+        with anyio.fail_after(10):
+            await client.call_tool("run_case", {"case_id": case_id}, progress_callback=report)
+    assert seen[0][1:] == (20, "turn 1 of at most 20, $0.0000 so far")
     assert all(before[0] < after[0] for before, after in pairwise(seen))
-    assert all(message and "of at most 20" in message for _, _, message in seen)
 
 
 async def test_a_call_that_times_out_leaves_its_run_going(settings: Settings) -> None:
@@ -182,6 +188,22 @@ async def test_waiting_ends_as_soon_as_the_work_is_final() -> None:
     with anyio.fail_after(5):
         await wait_until_final(Countdown(3).look, 60, report)
     assert reported == [2, 1]
+
+
+async def test_nobody_waits_longer_than_five_seconds_for_a_sign() -> None:
+    asked: list[float] = []
+    work = Countdown(3)
+
+    async def look(seconds: float) -> Countdown:
+        asked.append(seconds)
+        return await work.look(seconds)
+
+    async def report(_: Countdown) -> None:
+        pass
+
+    await wait_until_final(look, 45, report)
+    assert len(asked) == 3
+    assert max(asked) <= 5
 
 
 async def test_waiting_for_no_time_looks_once() -> None:

@@ -77,6 +77,7 @@ async def test_no_guidance_title_progress_or_error_carries_conversation_text(set
     assert run.structured_content["score"] == 0
     assert BOOK["name"] in json.dumps(results[0]["failed_assertions"])
     assert not [text for text in trusted_texts(results) if "Ignore" in text]
+    assert messages
     assert not [message for message in messages if "Ignore" in message]
 
 

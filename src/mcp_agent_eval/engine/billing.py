@@ -11,6 +11,7 @@ from decimal import Decimal
 from mcp_agent_eval.engine.llm.messages import Usage
 
 NANO = 1_000_000_000
+NANO_PER_CENT = NANO // 100
 _FREE = "offline"
 
 

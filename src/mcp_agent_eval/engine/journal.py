@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from mcp_agent_eval.engine.billing import Prices
+from mcp_agent_eval.engine.billing import NANO_PER_CENT, Prices
 from mcp_agent_eval.engine.llm.messages import (
     Model,
     ModelReply,
@@ -103,7 +103,8 @@ class RunJournal:
         """
         self._spoken = spoken
         calls, self._pending = self._pending, []
-        outcome = await self._database.write(lambda connection: self._record(connection, calls, turns))
+        priced = _priced(turns, calls)
+        outcome = await self._database.write(lambda connection: self._record(connection, calls, priced))
         if not outcome.owned:
             raise LeaseLost("The run was taken over by another worker.")
         self._requests = outcome.requests
@@ -207,3 +208,11 @@ class RunJournal:
             judge=self._accounts["judge"].spent(),
             unpriced_models={model for account in self._accounts.values() for model in account.unpriced},
         )
+
+
+def _priced(turns: Sequence[Turn], calls: Sequence[store.NewCall]) -> Sequence[Turn]:
+    """The turns, the first of which bears what the calls behind it cost, in cents rounded up."""
+    nano = sum(call.cost_nano_usd or 0 for call in calls)
+    if not (turns and nano):
+        return turns
+    return [turns[0].model_copy(update={"cost_cents": -(-nano // NANO_PER_CENT)}), *turns[1:]]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, TypeVar
 
 from mcp.types import CallToolResult
 from pydantic import Field
@@ -11,7 +13,7 @@ from mcp_agent_eval.backend.base import Backend
 from mcp_agent_eval.errors import InvalidInput, NotFound, RunFinished
 from mcp_agent_eval.lab.digest import run_digest, standing, suite_run_digest, without_blanks
 from mcp_agent_eval.mcp_server.app import Ctx, connection
-from mcp_agent_eval.mcp_server.long_running import Progress, wait_until_final
+from mcp_agent_eval.mcp_server.long_running import Progress, Wait, wait_until_final
 from mcp_agent_eval.mcp_server.render import answer
 from mcp_agent_eval.mcp_server.tools.arguments import (
     CaseRef,
@@ -24,6 +26,10 @@ from mcp_agent_eval.mcp_server.tools.arguments import (
     WaitSeconds,
 )
 from mcp_agent_eval.types import Json, Run, RunFilter, RunStatus, SuiteRun
+
+S = TypeVar("S", Run, SuiteRun)
+Step = tuple[float, float, str]
+"""How much is done, of how much, and that in words."""
 
 
 async def run_case(
@@ -130,33 +136,37 @@ def _row(run: Run) -> Json:
 
 async def _follow_run(ctx: Ctx, run_id: str, wait_seconds: float | None) -> CallToolResult:
     link = await connection(ctx)
-    progress = Progress(ctx.report_progress)
-
-    async def wait(seconds: float) -> Run:
-        return await link.backend.wait_run(run_id, seconds)
-
-    async def report(run: Run) -> None:
-        message = f"turn {run.spoken_turns} of at most {run.max_turns}, ${run.cost_usd:.4f} so far"
-        await progress.report(run.spoken_turns, run.max_turns, message)
-
-    return answer(run_digest(await wait_until_final(wait, link.seconds(wait_seconds), report)))
+    wait = partial(link.backend.wait_run, run_id)
+    return answer(run_digest(await _follow(ctx, wait, link.seconds(wait_seconds), _run_progress)))
 
 
 async def _follow_suite_run(ctx: Ctx, suite_run_id: str, wait_seconds: float | None) -> CallToolResult:
     link = await connection(ctx)
-    progress = Progress(ctx.report_progress)
-
-    async def wait(seconds: float) -> SuiteRun:
-        return await link.backend.wait_suite_run(suite_run_id, seconds)
-
-    async def report(aggregate: SuiteRun) -> None:
-        done = aggregate.total_runs - aggregate.in_flight
-        message = f"{done} of {aggregate.total_runs} runs done, ${aggregate.cost_usd:.4f} so far"
-        await progress.report(done, aggregate.total_runs, message)
-
-    await wait_until_final(wait, link.seconds(wait_seconds), report)
+    wait = partial(link.backend.wait_suite_run, suite_run_id)
+    await _follow(ctx, wait, link.seconds(wait_seconds), _suite_run_progress)
     aggregate = await link.backend.suite_run(suite_run_id)
     return answer(suite_run_digest(aggregate, await _suite_name(link.backend, aggregate)))
+
+
+async def _follow(ctx: Ctx, wait: Wait[S], seconds: float, describe: Callable[[S], Step]) -> S:
+    """Wait, and tell the host how far it is."""
+    progress = Progress(ctx.report_progress)
+
+    async def report(state: S) -> None:
+        await progress.report(*describe(state))
+
+    return await wait_until_final(wait, seconds, report)
+
+
+def _run_progress(run: Run) -> Step:
+    message = f"turn {run.spoken_turns} of at most {run.max_turns}, ${run.cost_usd:.4f} so far"
+    return run.spoken_turns, run.max_turns, message
+
+
+def _suite_run_progress(aggregate: SuiteRun) -> Step:
+    done = aggregate.total_runs - aggregate.in_flight
+    message = f"{done} of {aggregate.total_runs} runs done, ${aggregate.cost_usd:.4f} so far"
+    return done, aggregate.total_runs, message
 
 
 async def _suite_name(backend: Backend, aggregate: SuiteRun) -> str | None:
