@@ -6,11 +6,24 @@
     │   └── ImpossibleAssertion      an assertion that could never hold for this agent
     ├── NotConfigured           400  a setting is missing, and which one
     ├── RunFinished             400  the run is over, nothing is left to cancel
+    ├── Unauthorized            401  who calls may not do this
+    │   ├── MissingKey               no key was sent
+    │   ├── InvalidKey               the key is unknown or was revoked
+    │   ├── ExpiredKey               the key had an end, and it has passed
+    │   └── InsufficientScope        the key does not cover what was asked for
+    ├── BillingFailed           402  the hosted account cannot pay
+    ├── ForeignRequest          403  a web page or host that has no business here
     ├── NotFound                404  no such thing; how to see what there is
+    │   └── InvalidId                what stands for an id cannot be one
     ├── AmbiguousReference      409  a name or an id prefix fits more than one thing
+    ├── TooLarge                413  the request is larger than any that makes sense
+    ├── RateLimited             429  too many requests in a minute
+    ├── NotSupported            501  the backend in use cannot do this, and what can
     ├── StoreError              503  the database cannot be used
     │   └── StoreTooNew              it was written by a newer version
-    └── ModelError              502  a model provider refused, failed or stayed silent
+    ├── ModelError              502  a model provider refused, failed or stayed silent
+    └── ApiError                502  the hosted API failed, stayed silent or answered nonsense
+        └── OutcomeUnknown           an answer was lost: what was asked for may have happened
 
 A message says what was wrong and what would be right. A hint names the next call to make.
 Neither ever carries text from a conversation: transcripts are untrusted.
@@ -71,6 +84,51 @@ class RunFinished(EvalError):
     status = 400
 
 
+class Unauthorized(EvalError):
+    """The key that came with a request, or the lack of one, does not allow it."""
+
+    code = "UNAUTHORIZED"
+    status = 401
+
+
+class MissingKey(Unauthorized):
+    """A key is needed and none was sent."""
+
+    code = "MISSING_KEY"
+
+
+class InvalidKey(Unauthorized):
+    """The key is not known, or it was revoked."""
+
+    code = "INVALID_KEY"
+
+
+class ExpiredKey(Unauthorized):
+    """The key was made to end at a time that has passed."""
+
+    code = "EXPIRED_KEY"
+
+
+class InsufficientScope(Unauthorized):
+    """The key is good, but lacks the scope that this takes."""
+
+    code = "INSUFFICIENT_SCOPE"
+
+
+class BillingFailed(EvalError):
+    """The hosted account has no balance or no means of payment."""
+
+    code = "BILLING_ERROR"
+    status = 402
+
+
+class ForeignRequest(EvalError):
+    """A request with a Host or Origin that is not ours: a web page that tries to reach a local server."""
+
+    code = "FORBIDDEN"
+    status = 403
+
+
 class NotFound(EvalError):
     """There is no such thing, or it was deleted."""
 
@@ -78,11 +136,42 @@ class NotFound(EvalError):
     status = 404
 
 
+class InvalidId(NotFound):
+    """What stands where an id belongs is no UUID, so there is nothing of that id."""
+
+    code = "RESOURCE_ID_INVALID"
+
+
 class AmbiguousReference(EvalError):
     """A name or an id prefix fits more than one thing."""
 
     code = "AMBIGUOUS_REFERENCE"
     status = 409
+
+
+class TooLarge(EvalError):
+    """The body of a request is larger than the server takes."""
+
+    code = "PAYLOAD_TOO_LARGE"
+    status = 413
+
+
+class RateLimited(EvalError):
+    """Too many requests with one key. `retry_after` is in seconds."""
+
+    code = "RATE_LIMIT"
+    status = 429
+
+    def __init__(self, message: str, *, hint: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
+class NotSupported(EvalError):
+    """The backend in use lacks what was asked for."""
+
+    code = "NOT_SUPPORTED"
+    status = 501
 
 
 class StoreError(EvalError):
@@ -132,3 +221,16 @@ class ModelError(EvalError):
         self.attempts = attempts
         self.sent = sent
         self.received = received
+
+
+class ApiError(EvalError):
+    """The hosted API could not be reached, failed, or answered with something that is not the contract's."""
+
+    code = "UPSTREAM_ERROR"
+    status = 502
+
+
+class OutcomeUnknown(ApiError):
+    """A request went out and its answer was lost: it may or may not have been carried out."""
+
+    code = "OUTCOME_UNKNOWN"

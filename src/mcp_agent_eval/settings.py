@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from mcp_agent_eval.errors import NotConfigured
 
@@ -29,13 +29,28 @@ def default_database() -> str:
     return f"sqlite:///{root / 'mcp-agent-eval' / 'evals.db'}"
 
 
+def _names(value: object) -> object:
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
+"""Several names, separated by commas."""
+
+
 class Settings(BaseSettings):
     """Where things are kept, which model plays which role, and how long and how much at most."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
 
-    backend: Literal["embedded"] = "embedded"
+    backend: Literal["embedded", "hosted"] = "embedded"
     database_url: str = Field(default_factory=default_database)
+    api_url: str = "https://api.goyappr.com"
+    api_key: SecretStr | None = None
+
+    token: SecretStr | None = None
+    rate_limit: int = Field(60, ge=1)
+    allowed_hosts: Names = ()
+    allowed_origins: Names = ()
 
     agent_model: str | None = None
     persona_model: str | None = None
@@ -64,6 +79,13 @@ class Settings(BaseSettings):
         if not marker.strip():
             raise ValueError("must hold a visible character")
         return marker.strip()
+
+    @field_validator("api_url")
+    @classmethod
+    def _is_an_address(cls, url: str) -> str:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return url.rstrip("/")
 
     @model_validator(mode="after")
     def _waits_below_the_cap(self) -> Self:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
@@ -18,10 +19,23 @@ def validated(model: type[M], value: Any) -> M:
     Raises:
         InvalidInput: names every field that does not fit, what is wrong with it, and the fields there are.
     """
+    reject_non_finite(value)
     try:
         return model.model_validate(value)
     except ValidationError as exc:
         raise InvalidInput(explain(exc, known=list(model.model_fields))) from None
+
+
+def reject_non_finite(value: Any) -> None:
+    """Refuse NaN and the infinities, which Python's JSON reader lets in and JSON has no way to write."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidInput("A number is NaN, infinite or too large for JSON.")
+    if isinstance(value, dict):
+        for item in cast(dict[object, Any], value).values():
+            reject_non_finite(item)
+    elif isinstance(value, list):
+        for item in cast(list[Any], value):
+            reject_non_finite(item)
 
 
 def reject_unknown(given: Mapping[str, Any], known: Collection[str], what: str) -> None:
@@ -30,6 +44,13 @@ def reject_unknown(given: Mapping[str, Any], known: Collection[str], what: str) 
         raise InvalidInput(
             f"{what} has no field {', '.join(map(repr, unknown))}. Its fields are: {', '.join(sorted(known))}."
         )
+
+
+def key_of_another(what: str) -> InvalidInput:
+    """The error for an idempotency key that stands for something else already."""
+    return InvalidInput(
+        f"This idempotency_key started a run of another {what}.", hint="Use a new key for a new run."
+    )
 
 
 def explain(exc: ValidationError, known: list[str] | None = None) -> str:

@@ -11,7 +11,8 @@ import pytest
 from mcp import Client, MCPError
 
 from mcp_agent_eval.backend.connect import connect
-from mcp_agent_eval.mcp_server.long_running import Progress, wait_until_final
+from mcp_agent_eval.lab.waiting import wait_until_final
+from mcp_agent_eval.mcp_server.long_running import Progress
 from mcp_agent_eval.mcp_server.server import build_server
 from mcp_agent_eval.settings import Settings
 from tests.behaviour.clinic import create_clinic

@@ -9,7 +9,7 @@ import pytest
 
 from mcp_agent_eval.errors import InvalidInput
 from mcp_agent_eval.lab.doubts import doubts
-from mcp_agent_eval.types import Agent, AgentDraft, Assertion, Case, Persona, Tool
+from mcp_agent_eval.types import Agent, AgentDraft, Assertion, Capabilities, Case, Persona, Tool
 from mcp_agent_eval.types.variables import fill, unfilled
 from mcp_agent_eval.validation import reject_unknown, validated
 
@@ -99,9 +99,14 @@ def case_of(**fields: Any) -> Case:
     return Case.model_validate(draft).model_copy(update={"agent": agent, "persona": persona})
 
 
+HERE = Capabilities(backend="embedded", address="")
+
+
 def test_doubts_name_what_was_probably_not_meant() -> None:
-    told = " ".join(doubts(case_of(success_criteria=[{"type": "must_say", "pattern": "x", "weight": 0}])))
+    told = " ".join(
+        doubts(case_of(success_criteria=[{"type": "must_say", "pattern": "x", "weight": 0}]), HERE)
+    )
     assert "All weights are 0" in told
     assert "'he' and the persona 'en'" in told
     assert "not active" in told
-    assert doubts(Persona(id="p", name="P", identity_prompt="i")) == []
+    assert doubts(Persona(id="p", name="P", identity_prompt="i"), HERE) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import uuid4
 
+from mcp_agent_eval.engine.attachments import with_tools
 from mcp_agent_eval.engine.catalogue import not_found
 from mcp_agent_eval.engine.models import Models
 from mcp_agent_eval.engine.snapshot import Snapshot, layered
@@ -31,9 +32,10 @@ def cast_run(connection: Connection, models: Models, case: Case, overrides: Json
         InvalidInput: the overrides do not fit, or the agent is not active.
         NotConfigured: there is no model for a role.
     """
-    agent = nouns.get(connection, Agent, case.agent_id)
-    if agent is None:
+    stored = nouns.get(connection, Agent, case.agent_id)
+    if stored is None:
         raise not_found("agent", case.agent_id)
+    agent = with_tools(connection, stored)
     snapshot = _snapshot(connection, case, agent, layered(case.agent_overrides, overrides))
     if not agent.is_active:
         raise InvalidInput(
@@ -79,7 +81,7 @@ def _run(snapshot: Snapshot, models: Models) -> Run:
             "agent_model": models.name_for("agent", snapshot.effective_agent().model),
             "persona_model": models.name_for("persona", snapshot.persona.model),
             "judge_model": models.name_for("judge", None) if judged else None,
-            "agent_overrides": snapshot.overrides or None,
+            "agent_overrides": snapshot.overrides,
         }
     )
 

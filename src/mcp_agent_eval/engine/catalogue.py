@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import cast
 from uuid import uuid4
 
-from mcp_agent_eval.engine.preflight import check_case
+from mcp_agent_eval.engine.attachments import attach_tools, with_tools
+from mcp_agent_eval.engine.preflight import check_agent, check_case
 from mcp_agent_eval.engine.snapshot import effective
 from mcp_agent_eval.engine.store import nouns
 from mcp_agent_eval.engine.store.database import Connection, Database
@@ -15,48 +16,35 @@ from mcp_agent_eval.types import (
     Agent,
     AgentDraft,
     Case,
-    CaseDraft,
     Json,
     Kind,
     Page,
     Persona,
-    PersonaDraft,
     Suite,
-    SuiteDraft,
     now,
 )
+from mcp_agent_eval.types.nouns import DRAFTS, FIXED, NOUNS, Draft, Noun
 from mcp_agent_eval.validation import reject_unknown, validated
-
-Noun = Agent | Persona | Case | Suite
-
-_DRAFTS: dict[Kind, type[AgentDraft | PersonaDraft | CaseDraft | SuiteDraft]] = {
-    "agent": AgentDraft,
-    "persona": PersonaDraft,
-    "case": CaseDraft,
-    "suite": SuiteDraft,
-}
-_FIXED: dict[Kind, dict[str, str]] = {
-    "agent": {"type": "An agent keeps its type: create another agent."},
-    "persona": {},
-    "case": {"agent_id": "A case keeps its agent: create another case for another agent."},
-    "suite": {},
-}
 
 
 class Catalogue:
-    """Agents, personas, cases and suites in a database."""
+    """Agents, personas, tools, cases and suites in a database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(self, kind: Kind, draft: Json) -> Noun:
-        """Check a draft and store it under a new id."""
-        checked = validated(_DRAFTS[kind], draft)
-        noun = nouns.CLASSES[kind].model_validate({"id": str(uuid4())} | checked.model_dump(mode="json"))
+    async def create(self, kind: Kind, draft: Json, key: str | None) -> Noun:
+        """Check a draft and store it under a new id, or return the noun that `key` created before."""
+        cls = NOUNS[kind]
 
         def work(connection: Connection) -> Noun:
+            if key and (earlier := nouns.created_by(connection, cls, key)):
+                return _expanded(connection, earlier)
+            noun = _new(kind, draft)
             _check(connection, noun)
             nouns.insert(connection, noun)
+            if key:
+                nouns.keep_creation(connection, noun, key)
             return _expanded(connection, noun)
 
         return await self._database.write(work)
@@ -75,14 +63,14 @@ class Catalogue:
         reject_unknown(given, _FILTERS if kind == "case" else (), f"list of {kind}s")
 
         def work(connection: Connection) -> Page[Noun]:
-            page = nouns.page(connection, nouns.CLASSES[kind], limit=limit, offset=offset, **given)
+            page = nouns.page(connection, NOUNS[kind], limit=limit, offset=offset, **given)
             return page.model_copy(update={"data": _expand(connection, page.data)})
 
         return await self._database.read(work)
 
     async def update(self, kind: Kind, id: str, changes: Json) -> Noun:
         """Replace the given fields. What depends on them is checked again."""
-        for name, reason in _FIXED[kind].items():
+        for name, reason in FIXED[kind].items():
             if name in changes:
                 raise InvalidInput(f"{name} cannot be changed. {reason}")
 
@@ -97,7 +85,7 @@ class Catalogue:
 
     async def delete(self, kind: Kind, id: str) -> None:
         """Take a noun out of use."""
-        cls, at = nouns.CLASSES[kind], now()
+        cls, at = NOUNS[kind], now()
         if not await self._database.write(lambda connection: nouns.soft_delete(connection, cls, id, at)):
             raise not_found(kind, id)
 
@@ -105,23 +93,36 @@ class Catalogue:
 _FILTERS = ("agent_id", "persona_id", "suite_id")
 
 
+def _new(kind: Kind, draft: Json) -> Noun:
+    checked = _own_tools(validated(DRAFTS[kind], draft))
+    return NOUNS[kind].model_validate({"id": str(uuid4())} | checked.model_dump(mode="json"))
+
+
 def _changed(kind: Kind, stored: Noun, changes: Json) -> Noun:
     """The stored noun with changes applied, checked as a whole."""
-    fields = set(_DRAFTS[kind].model_fields)
+    fields = set(DRAFTS[kind].model_fields)
     reject_unknown(changes, fields, kind)
-    draft = validated(_DRAFTS[kind], stored.model_dump(mode="json", include=fields) | changes)
+    draft = _own_tools(validated(DRAFTS[kind], stored.model_dump(mode="json", include=fields) | changes))
     kept = {
         "id": stored.id,
         "company_id": stored.company_id,
         "created_at": stored.created_at,
         "updated_at": now(),
     }
-    return nouns.CLASSES[kind].model_validate(kept | draft.model_dump(mode="json"))
+    return NOUNS[kind].model_validate(kept | draft.model_dump(mode="json"))
+
+
+def _own_tools(draft: Draft) -> Draft:
+    """An agent's draft without the tools that are attached: they come back in every answer, and so in a request."""
+    if not isinstance(draft, AgentDraft):
+        return draft
+    own = [tool.model_copy(update={"id": None}) for tool in draft.tools if tool.id not in draft.tool_ids]
+    return draft.model_copy(update={"tools": own})
 
 
 def require(connection: Connection, kind: Kind, id: str) -> Noun:
     """The noun, which must be there. Raises NotFound."""
-    if found := nouns.get(connection, nouns.CLASSES[kind], id):
+    if found := nouns.get(connection, NOUNS[kind], id):
         return found
     raise not_found(kind, id)
 
@@ -133,15 +134,22 @@ def not_found(kind: str, id: str) -> NotFound:
 
 def _check(connection: Connection, noun: Noun) -> None:
     """Refuse what could never work together."""
-    if isinstance(noun, Suite) and noun.agent_id:
+    if isinstance(noun, Agent):
+        check_agent(noun)
+        for id in noun.tool_ids:
+            require(connection, "tool", id)
+    elif isinstance(noun, Case):
+        _check_case(connection, noun)
+    elif isinstance(noun, Suite) and noun.agent_id is not None:
         require(connection, "agent", noun.agent_id)
-    if not isinstance(noun, Case):
-        return
-    agent = cast(Agent, require(connection, "agent", noun.agent_id))
-    require(connection, "persona", noun.persona_id)
-    if noun.suite_id:
-        require(connection, "suite", noun.suite_id)
-    check_case(noun, effective(agent, noun.agent_overrides or {}))
+
+
+def _check_case(connection: Connection, case: Case) -> None:
+    agent = cast(Agent, require(connection, "agent", case.agent_id))
+    require(connection, "persona", case.persona_id)
+    if case.suite_id is not None:
+        require(connection, "suite", case.suite_id)
+    check_case(case, effective(with_tools(connection, agent), case.agent_overrides))
 
 
 def _expanded(connection: Connection, noun: Noun) -> Noun:
@@ -149,13 +157,17 @@ def _expanded(connection: Connection, noun: Noun) -> Noun:
 
 
 def _expand(connection: Connection, found: Sequence[Noun]) -> list[Noun]:
-    """Cases with their agents and personas, each of which is read once; everything else as it is."""
+    """Cases with their agents and personas, each of which is read once; agents with the tools attached to them."""
     cases = [noun for noun in found if isinstance(noun, Case)]
-    agents = nouns.get_many(connection, Agent, list({case.agent_id for case in cases}), deleted=True)
+    stored = nouns.get_many(connection, Agent, list({case.agent_id for case in cases}), deleted=True)
+    stored |= {noun.id: noun for noun in found if isinstance(noun, Agent)}
+    agents = {agent.id: agent for agent in attach_tools(connection, stored.values())}
     personas = nouns.get_many(connection, Persona, list({case.persona_id for case in cases}), deleted=True)
-    return [
-        noun.model_copy(update={"agent": agents[noun.agent_id], "persona": personas[noun.persona_id]})
-        if isinstance(noun, Case)
-        else noun
-        for noun in found
-    ]
+
+    def expanded(noun: Noun) -> Noun:
+        if isinstance(noun, Case):
+            parts = {"agent": agents[noun.agent_id], "persona": personas[noun.persona_id]}
+            return noun.model_copy(update=parts)
+        return agents[noun.id] if isinstance(noun, Agent) else noun
+
+    return [expanded(noun) for noun in found]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mcp_agent_eval.engine.llm.messages import Message, Model, ModelRequest
-from mcp_agent_eval.engine.participants.base import Journal
+from mcp_agent_eval.engine.participants.base import Asks
 from mcp_agent_eval.errors import ModelError
 from mcp_agent_eval.types import Assertion, AssertionResult, Evidence, Turn
 from mcp_agent_eval.types.lines import hanging
@@ -51,7 +51,7 @@ class Verdict(BaseModel):
 class Judge:
     """Asks a model whether a transcript meets a rubric."""
 
-    def __init__(self, model: Model, journal: Journal) -> None:
+    def __init__(self, model: Model, journal: Asks) -> None:
         self._model = model
         self._journal = journal
 

@@ -17,6 +17,19 @@ _MOCK_ONLY = (
 )
 
 
+def check_agent(agent: AgentDraft) -> None:
+    """Refuse an agent that no run could be made with.
+
+    Raises:
+        InvalidInput: it is of a type that this version does not run.
+    """
+    if agent.type != "prompt":
+        raise InvalidInput(
+            f"An agent of type {agent.type!r} cannot be run by this version.",
+            hint='Use type "prompt", with the whole behaviour in system_prompt and tools.',
+        )
+
+
 def check_case(case: CaseDraft, agent: AgentDraft) -> None:
     """Refuse a case that could never pass, or never run, with this agent.
 

@@ -7,8 +7,9 @@ from typing import Literal
 from mcp_agent_eval.engine.store import nouns, runs, suite_runs
 from mcp_agent_eval.engine.store.database import Connection, Database
 from mcp_agent_eval.errors import AmbiguousReference, NotFound
+from mcp_agent_eval.types.nouns import NOUNS
 
-Reference = Literal["agent", "persona", "case", "suite", "run", "suite_run"]
+Reference = Literal["agent", "persona", "tool", "case", "suite", "run", "suite_run"]
 
 _SHOWN = 5
 
@@ -28,9 +29,9 @@ class References:
         """
         found = await self._database.read(lambda connection: _candidates(connection, kind, reference))
         if not found:
-            raise _nothing(kind, reference)
+            raise nothing(kind, reference)
         if len(found) > 1:
-            raise _several(kind, reference, found)
+            raise several(kind, reference, found)
         return found[0][0]
 
 
@@ -39,10 +40,11 @@ def _candidates(connection: Connection, kind: Reference, reference: str) -> list
         return [(id, "") for id in runs.candidates(connection, reference, _SHOWN + 1)]
     if kind == "suite_run":
         return [(id, "") for id in suite_runs.candidates(connection, reference, _SHOWN + 1)]
-    return nouns.candidates(connection, nouns.CLASSES[kind], reference, _SHOWN + 1)
+    return nouns.candidates(connection, NOUNS[kind], reference, _SHOWN + 1)
 
 
-def _nothing(kind: Reference, reference: str) -> NotFound:
+def nothing(kind: Reference, reference: str) -> NotFound:
+    """The error for a reference that fits nothing."""
     shown = repr(reference if len(reference) <= 80 else reference[:80] + "…")
     if kind == "run" or kind == "suite_run":
         return NotFound(
@@ -51,7 +53,8 @@ def _nothing(kind: Reference, reference: str) -> NotFound:
     return NotFound(f"There is no {kind} {shown}.", hint=f'Call list(kind="{kind}") to see what there is.')
 
 
-def _several(kind: Reference, reference: str, found: list[tuple[str, str]]) -> AmbiguousReference:
+def several(kind: Reference, reference: str, found: list[tuple[str, str]]) -> AmbiguousReference:
+    """The error for a reference that fits these ids, each with its name where it has one."""
     named = ", ".join(f"{id} ({name})" if name else id for id, name in found[:_SHOWN])
     more = " and more" if len(found) > _SHOWN else ""
     return AmbiguousReference(

@@ -29,6 +29,7 @@ from mcp_agent_eval.types import (
     Turn,
     now,
 )
+from mcp_agent_eval.validation import key_of_another
 
 _LOOK_AGAIN = 0.5
 """Seconds after which a waiter looks again: a run that another process executes rings no bell here."""
@@ -206,17 +207,13 @@ def _new(cast: Cast, *, suite_run_id: str | None = None, position: int = 0, key:
 def _same_case(run: Run, case_id: str) -> Run:
     """What an idempotency key started; it must not stand for two different things."""
     if run.case_id != case_id:
-        raise InvalidInput(
-            "This idempotency_key started a run of another case.", hint="Use a new key for a new run."
-        )
+        raise key_of_another("case")
     return run
 
 
 def _same_suite(aggregate: SuiteRun, suite_id: str) -> SuiteRun:
     if aggregate.suite_id != suite_id:
-        raise InvalidInput(
-            "This idempotency_key started a run of another suite.", hint="Use a new key for a new run."
-        )
+        raise key_of_another("suite")
     return aggregate
 
 

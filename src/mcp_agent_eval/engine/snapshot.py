@@ -45,6 +45,15 @@ def effective(agent: Agent, overrides: Json) -> AgentDraft:
         InvalidInput: an override names a field that an agent lacks or that cannot be overridden, or its
             value does not fit.
     """
+    return _offered(_overridden(agent, overrides))
+
+
+def _offered(agent: AgentDraft) -> AgentDraft:
+    """The agent without the tools that are switched off."""
+    return agent.model_copy(update={"tools": [tool for tool in agent.tools if tool.is_active]})
+
+
+def _overridden(agent: Agent, overrides: Json) -> AgentDraft:
     if not overrides:
         return AgentDraft.model_construct(**{name: getattr(agent, name) for name in AgentDraft.model_fields})
     reject_unknown(overrides, OVERRIDABLE, "agent_overrides")

@@ -12,6 +12,7 @@ from uuid import uuid4
 import anyio
 from anyio.abc import TaskGroup
 
+from mcp_agent_eval.background import background_tasks
 from mcp_agent_eval.engine.execution import execute
 from mcp_agent_eval.engine.store import queue
 from mcp_agent_eval.engine.store.database import Connection
@@ -41,22 +42,14 @@ class Worker:
     @asynccontextmanager
     async def working(self) -> AsyncGenerator[None]:
         """Claim and execute runs until the block is left; what is unfinished then goes back to the queue."""
-        failure: Exception | None = None
         try:
-            async with anyio.create_task_group() as tasks:
+            async with background_tasks() as tasks:
                 tasks.start_soon(self._claim_forever, tasks)
                 tasks.start_soon(self._hold_leases)
-                try:
-                    yield
-                except Exception as exc:
-                    # Raised again below: what the block raises must not come out as a group of one.
-                    failure = exc
-                tasks.cancel_scope.cancel()
+                yield
         finally:
             with anyio.CancelScope(shield=True):
                 await self._give_back()
-        if failure:
-            raise failure
 
     def wake(self) -> None:
         """Look for work at once."""

@@ -33,27 +33,55 @@ def standing(run: Run) -> Json:
 
 def _underway(run: Run) -> Json:
     return {
-        "turns": f"{run.spoken_turns} of at most {run.max_turns}",
+        "turns": None if run.spoken_turns is None else f"{run.spoken_turns} of at most {run.max_turns}",
         "cost_usd": run.cost_usd,
         "next": f'get_run(run_id="{run.id}") waits for the rest',
     }
 
 
 def _outcome(run: Run) -> Json:
-    results = (run.evaluation.results if run.evaluation else None) or []
+    results = _results(run)
     failed = [result for result in results if not result.passed]
-    return {
-        "pass_threshold": run.case.pass_threshold if run.case and not run.pass_fail else None,
-        "assertions": f"{len(results) - len(failed)} of {len(results)} passed" if results else None,
-        "failed_assertions": [_failed(result) for result in failed],
-        "error": run.error,
-        "termination_reason": run.termination_reason,
-        "end_detail": None if run.end_detail == "end_signal" else run.end_detail,
-        "turns": run.spoken_turns,
-        "seconds": round(run.duration_ms / 1000, 1) if run.duration_ms is not None else None,
-        "overrides": sorted(run.agent_overrides) if run.agent_overrides else None,
-        "next": None if run.pass_fail else f'read_transcript(run_id="{run.id}"{_place(failed)})',
-    } | cost(run)
+    return (
+        {
+            "pass_threshold": run.case.pass_threshold if run.case and not run.pass_fail else None,
+            "assertions": f"{len(results) - len(failed)} of {len(results)} passed" if results else None,
+            "failed_assertions": [_failed(result) for result in failed],
+            "error": run.error,
+            "termination_reason": run.termination_reason,
+            "end_detail": None if run.end_detail == "end_signal" else run.end_detail,
+            "turns": run.spoken_turns,
+            "seconds": round(run.duration_ms / 1000, 1) if run.duration_ms is not None else None,
+            "overrides": sorted(run.agent_overrides) if run.agent_overrides else None,
+            "next": None if run.pass_fail else f'read_transcript(run_id="{run.id}"{_place(failed)})',
+        }
+        | _judged_here(run)
+        | cost(run)
+    )
+
+
+def _judged_here(run: Run) -> Json:
+    """What our own judge made of it, where the API's is a stub. Both verdicts are shown."""
+    local = run.local_evaluation
+    if local and local.score is not None:
+        return {
+            "score_judged_here": local.score,
+            "pass_fail_judged_here": local.pass_fail,
+            "judge": f"the API's judge is a stub; {run.judge_model} judged here, and the failures are by it",
+        }
+    is_open = run.evaluation is not None and run.evaluation.is_open
+    return {"judge": STUB_JUDGE} if is_open else {}
+
+
+STUB_JUDGE = (
+    "the API's judge is a stub and fails every custom_llm_judge; "
+    "with AGENT_EVAL_JUDGE_MODEL set, they are judged here"
+)
+
+
+def _results(run: Run) -> list[AssertionResult]:
+    evaluation = run.local_evaluation or run.evaluation
+    return (evaluation.results if evaluation else None) or []
 
 
 def cost(run: Run) -> Json:
@@ -131,12 +159,11 @@ def suite_run_digest(aggregate: SuiteRun, name: str | None) -> Json:
 def _failures(runs: list[Run]) -> Iterator[Json]:
     for run in runs:
         if run.is_final and not run.pass_fail and run.status != "cancelled":
-            results = (run.evaluation.results if run.evaluation else None) or []
             yield without_blanks(
                 _heading(run)
                 | {
                     "error": run.error,
-                    "failed": [_reason(result) for result in results if not result.passed],
+                    "failed": [_reason(result) for result in _results(run) if not result.passed],
                 }
             )
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mcp_agent_eval.types import Agent, Case, Persona, Suite
+from mcp_agent_eval.lab.digest import STUB_JUDGE
+from mcp_agent_eval.types import Agent, Capabilities, Case
+from mcp_agent_eval.types.nouns import Noun
 from mcp_agent_eval.types.variables import unfilled
 
 
-def doubts(noun: Agent | Persona | Case | Suite) -> list[str]:
+def doubts(noun: Noun, capabilities: Capabilities) -> list[str]:
     """A sentence for each; none when all seems well."""
     if isinstance(noun, Agent):
         return list(_about_agent(noun))
-    return list(_about_case(noun)) if isinstance(noun, Case) else []
+    return [*_about_case(noun), *_about_judge(noun, capabilities)] if isinstance(noun, Case) else []
 
 
 def _about_agent(agent: Agent) -> Iterator[str]:
@@ -32,3 +34,9 @@ def _about_case(case: Case) -> Iterator[str]:
         yield f"The agent speaks {case.agent.language!r} and the persona {case.persona.language!r}."
     if case.agent and not case.agent.is_active:
         yield "The agent is not active: runs are refused until its is_active is true."
+
+
+def _about_judge(case: Case, capabilities: Capabilities) -> Iterator[str]:
+    judged = any(assertion.type == "custom_llm_judge" for assertion in case.success_criteria)
+    if judged and not capabilities.judges:
+        yield f"custom_llm_judge: {STUB_JUDGE}."

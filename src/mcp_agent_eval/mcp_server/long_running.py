@@ -7,41 +7,24 @@ cancelled or times out takes nothing with it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from anyio import current_time
-
-HEARTBEAT = 4.0
-"""Seconds without news after which progress is reported all the same; hosts want a sign every 5 to 15."""
-
-
-class Settling(Protocol):
-    """Work that becomes final at some time: a run or a suite run."""
-
-    @property
-    def is_final(self) -> bool:
-        """Whether nothing about it can change any more."""
-        ...
-
+from mcp_agent_eval.lab.waiting import Settling, Wait, wait_until_final
+from mcp_agent_eval.mcp_server.app import Ctx
 
 S = TypeVar("S", bound=Settling)
-Wait = Callable[[float], Awaitable[S]]
-Report = Callable[[S], Awaitable[None]]
+Step = tuple[float, float, str]
+"""How much is done, of how much, and that in words."""
 
 
-async def wait_until_final(wait: Wait[S], seconds: float, report: Report[S]) -> S:
-    """What the work has come to when it is final, or after `seconds`.
+async def follow(ctx: Ctx, wait: Wait[S], seconds: float, describe: Callable[[S], Step]) -> S:
+    """Wait for the end, at most this long, and tell the host how far it is."""
+    progress = Progress(ctx.report_progress)
 
-    `wait(s)` returns at the next change or after `s` seconds; `report` is called for each, and at least
-    once per heartbeat.
-    """
-    deadline = current_time() + seconds
-    while True:
-        left = deadline - current_time()
-        state = await wait(max(0.0, min(left, HEARTBEAT)))
-        if state.is_final or left <= 0:
-            return state
-        await report(state)
+    async def report(state: S) -> None:
+        await progress.report(*describe(state))
+
+    return await wait_until_final(wait, seconds, report)
 
 
 class Progress:

@@ -1,7 +1,8 @@
 """The nouns of the contract: frozen values without I/O."""
 
-from mcp_agent_eval.types.agent import OVERRIDABLE, Agent, AgentDraft, Tool
-from mcp_agent_eval.types.base import LOCAL_COMPANY, Json, Kind, Page, now
+from mcp_agent_eval.types.agent import OVERRIDABLE, Agent, AgentDraft
+from mcp_agent_eval.types.base import LOCAL_COMPANY, Json, Kind, Limit, Offset, Page, now
+from mcp_agent_eval.types.capabilities import Capabilities
 from mcp_agent_eval.types.case import (
     NEEDS,
     PRESENT,
@@ -13,6 +14,7 @@ from mcp_agent_eval.types.case import (
 )
 from mcp_agent_eval.types.persona import Persona, PersonaDraft
 from mcp_agent_eval.types.run import (
+    STUB,
     AssertionResult,
     Evaluation,
     Evidence,
@@ -28,25 +30,30 @@ from mcp_agent_eval.types.run import (
 )
 from mcp_agent_eval.types.suite import Suite, SuiteDraft
 from mcp_agent_eval.types.suite_run import SuiteRun
+from mcp_agent_eval.types.tool import Tool, ToolDraft, ToolRecord
 
 __all__ = [
     "LOCAL_COMPANY",
     "NEEDS",
     "OVERRIDABLE",
     "PRESENT",
+    "STUB",
     "Agent",
     "AgentDraft",
     "Assertion",
     "AssertionResult",
     "AssertionType",
+    "Capabilities",
     "Case",
     "CaseDraft",
     "Evaluation",
     "Evidence",
     "Json",
     "Kind",
+    "Limit",
     "ModelCall",
     "ModelRole",
+    "Offset",
     "Page",
     "Persona",
     "PersonaDraft",
@@ -58,7 +65,9 @@ __all__ = [
     "SuiteRun",
     "TerminationReason",
     "Tool",
+    "ToolDraft",
     "ToolPolicy",
+    "ToolRecord",
     "ToolUse",
     "Turn",
     "TurnRole",

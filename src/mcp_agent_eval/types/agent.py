@@ -1,83 +1,36 @@
-"""The agent under test, and the tools it may call."""
+"""The agent under test."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from mcp_agent_eval.types.base import Json, JsonSchema, Language, Model, Stamped, Text
+from mcp_agent_eval.types.base import Json, Language, Model, Stamped, Text
+from mcp_agent_eval.types.tool import Tool
 
-ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-
-
-class Tool(Model):
-    """A tool that stands on an agent. A `system` tool ends the conversation when it is called.
-
-    The contract's tool record is accepted as well (its extraction parameters become `parameters`), and
-    so is the shape in which OpenAI-compatible servers take tools.
-    """
-
-    name: ToolName
-    type: Literal["function", "webhook", "system"] = "function"
-    description: str = ""
-    parameters: JsonSchema = Field(default_factory=lambda: {"type": "object", "properties": {}})
-    output_schema: JsonSchema | None = None
-    config: Json = Field(default_factory=dict)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _accept_other_shapes(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        record = cast(Json, value)
-        if isinstance(record.get("function"), dict):
-            return record["function"]
-        return _from_contract(record)
+WebhookEvent = Literal[
+    "call.started",
+    "call.answered",
+    "call.ended",
+    "call.failed",
+    "call.no_answer",
+    "call.dnc_blocked",
+    "transcript.ready",
+    "call.analyzed",
+]
 
 
-def _from_contract(record: Json) -> Json:
-    """The contract's tool record with its bookkeeping left out and its parameters as JSON Schema."""
-    kept = {key: value for key, value in record.items() if key not in _BOOKKEEPING}
-    extracted = _extracted(record)
-    if extracted and "parameters" not in record:
-        kept["parameters"] = {
-            "type": "object",
-            "properties": {name: {"type": "string", "description": text} for name, text, _ in extracted},
-            "required": [name for name, _, required in extracted if required],
-        }
-    return kept
-
-
-def _extracted(record: Json) -> list[tuple[str, str, bool]]:
-    """Name, description and whether it is required, of each extraction parameter."""
-    found: Any = record
-    for key in ("config", "payload_config", "extraction_parameters"):
-        found = cast(Json, found).get(key) if isinstance(found, dict) else None
-    entries = cast(list[object], found) if isinstance(found, list) else []
-    parameters = [cast(Json, entry) for entry in entries if isinstance(entry, dict)]
-    return [
-        (str(one["name"]), str(one.get("description", "")), bool(one.get("required", True)))
-        for one in parameters
-        if "name" in one
-    ]
-
-
-_BOOKKEEPING = {
-    "id",
-    "company_id",
-    "execution_order",
-    "is_active",
-    "idempotency_key",
-    "created_at",
-    "updated_at",
-}
+def _https(address: str) -> str:
+    if not address.startswith("https://"):
+        raise ValueError("must begin with https://")
+    return address
 
 
 class ExtractionParameter(Model):
     """A value that the hosted platform extracts after a call. Kept, not used by text evals."""
 
-    name: str
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z][A-Za-z0-9]*$")]
     description: str = ""
 
 
@@ -86,21 +39,26 @@ class AgentDraft(Model):
     so that a record from the hosted API survives a round trip."""
 
     name: Text
-    type: Literal["prompt"] = "prompt"
+    type: Literal["prompt", "flow"] = "prompt"
     system_prompt: Text
+    flow_config: Json | None = None
     description: str | None = None
     model: str | None = None
     """Which model plays the agent, as `provider:name`. None: the setting decides. (Ours, not the contract's.)"""
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = 0.5
+    """None: nothing is sent, and the model's own default holds."""
     language: Language = "en"
     greeting_message: str | None = None
     agent_speaks_first: bool = True
     tools: list[Tool] = Field(default_factory=list[Tool])
+    """Its own tools. As it is read, those that `tool_ids` attaches follow them."""
+    tool_ids: list[str] = Field(default_factory=list)
+    """Tool records that the agent shares with others. (Ours.)"""
     variables: dict[str, str | None] = Field(default_factory=dict)
     """Values for `{{Name}}` in the system prompt and the greeting. (Ours: the contract sets them per call.)"""
     max_call_duration_secs: int = Field(600, ge=0, le=3600)
     is_active: bool = True
-    voice: str | None = None
+    voice: str | None = "Rachel"
     background_sound: Literal["call_center", "open_office", "cafe", "outdoor"] | None = None
     background_sound_volume: float = Field(0.3, ge=0, le=0.6)
     vad_stop_secs: float = Field(0.5, ge=0.05, le=5)
@@ -109,9 +67,17 @@ class AgentDraft(Model):
     silence_timeout_secs: int = Field(60, ge=10, le=900)
     max_continuous_speech_secs: int = Field(120, ge=0, le=300)
     lead_memory_enabled: bool = True
-    webhook_url: str | None = None
-    webhook_events: list[str] = Field(default_factory=list)
+    webhook_url: Annotated[str, AfterValidator(_https)] | None = None
+    webhook_events: list[WebhookEvent] = Field(default_factory=list[WebhookEvent])
     extraction_parameters: list[ExtractionParameter] = Field(default_factory=list[ExtractionParameter])
+
+    @model_validator(mode="after")
+    def _flow_config_goes_with_the_type(self) -> AgentDraft:
+        if self.type == "flow" and self.flow_config is None:
+            raise ValueError("an agent of type 'flow' needs flow_config")
+        if self.type == "prompt" and self.flow_config is not None:
+            raise ValueError("flow_config belongs to agents of type 'flow', and this one is a 'prompt'")
+        return self
 
     @model_validator(mode="after")
     def _tool_names_differ(self) -> AgentDraft:
@@ -125,5 +91,5 @@ class Agent(AgentDraft, Stamped):
     """An agent as it is stored."""
 
 
-OVERRIDABLE = frozenset(AgentDraft.model_fields) - {"name", "type", "is_active"}
+OVERRIDABLE = frozenset(AgentDraft.model_fields) - {"name", "type", "is_active", "tool_ids"}
 """The fields that `agent_overrides` may replace, whole."""

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 LOCAL_COMPANY = "00000000-0000-4000-8000-000000000000"
 """The contract stamps a company on every row; the embedded engine has just this one."""
 
-Kind = Literal["agent", "persona", "case", "suite"]
+Kind = Literal["agent", "persona", "tool", "case", "suite"]
 """The nouns that are created, changed and deleted by their users."""
 
 Json = dict[str, Any]
@@ -26,7 +26,12 @@ def not_blank(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(not_blank)]
+Moment = Annotated[datetime, Field(strict=False)]
+"""A point in time; in JSON, a text in the form of ISO 8601."""
 Language = Literal["en", "he"]
+
+Limit = Annotated[int, Field(ge=1, le=100)]
+Offset = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 T = TypeVar("T")
 
@@ -37,9 +42,9 @@ def now() -> datetime:
 
 
 class Model(BaseModel):
-    """Frozen, and an unknown field is an error."""
+    """Frozen; an unknown field is an error, and so is a text or a truth value where a number belongs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 class Stamped(Model):
@@ -47,9 +52,9 @@ class Stamped(Model):
 
     id: str
     company_id: str = LOCAL_COMPANY
-    created_at: datetime = Field(default_factory=now)
-    updated_at: datetime = Field(default_factory=now)
-    deleted_at: datetime | None = None
+    created_at: Moment = Field(default_factory=now)
+    updated_at: Moment = Field(default_factory=now)
+    deleted_at: Moment | None = None
 
 
 class Page(Model, Generic[T]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field, model_serializer, model_validator
+from pydantic import BeforeValidator, Field, model_serializer, model_validator
 
 from mcp_agent_eval.types.agent import Agent
 from mcp_agent_eval.types.base import Json, Model, Stamped, Text
@@ -70,6 +70,14 @@ def _from_phrase(value: Json) -> Json:
     return {"type": value["kind"]} | rest
 
 
+def _nothing_is_empty(value: Any) -> Any:
+    return {} if value is None else value
+
+
+Overrides = Annotated[Json, BeforeValidator(_nothing_is_empty)]
+"""Fields of the agent and what replaces them, whole. Null says the same as an empty object."""
+
+
 class CaseDraft(Model):
     """What a user says of a case. `max_turns` counts spoken turns of both sides, the greeting included."""
 
@@ -84,7 +92,7 @@ class CaseDraft(Model):
     pass_threshold: float = Field(80, ge=0, le=100)
     tool_policy: ToolPolicy = "mock"
     tool_allowlist: list[str] = Field(default_factory=list)
-    agent_overrides: Json | None = None
+    agent_overrides: Overrides = Field(default_factory=dict[str, Any])
 
 
 class Case(CaseDraft, Stamped):

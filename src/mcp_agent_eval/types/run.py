@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
-from mcp_agent_eval.types.base import LOCAL_COMPANY, Json, Model, now
-from mcp_agent_eval.types.case import Assertion, Case
+from mcp_agent_eval.types.base import LOCAL_COMPANY, Json, Limit, Model, Moment, Offset, now
+from mcp_agent_eval.types.case import Assertion, Case, Overrides
 
 RunStatus = Literal["queued", "running", "completed", "failed", "cancelled"]
 QueueStatus = Literal["pending", "claimed", "done"]
 TerminationReason = Literal["persona_goodbye", "agent_ended", "max_turns", "timeout", "error", "cancelled"]
 TurnRole = Literal["persona", "agent", "tool_result", "flow_event"]
 ModelRole = Literal["agent", "persona", "judge"]
+
+
+STUB = "not_implemented"
+"""What a judge that is a stub gives as its reason."""
 
 
 class ToolUse(Model):
@@ -30,6 +33,11 @@ class ToolUse(Model):
     result: object = None
     error: str | None = None
     mocked: bool | None = None
+    request: Json | None = None
+    """What a tool that really fired was sent, without secrets."""
+    response: Json | None = None
+    """What it answered: status and the beginning of its body."""
+    duration_ms: int | None = None
 
 
 class Turn(Model):
@@ -47,7 +55,7 @@ class Turn(Model):
     output_tokens: int = 0
     cost_cents: int = 0
     latency_ms: int | None = None
-    created_at: datetime = Field(default_factory=now)
+    created_at: Moment = Field(default_factory=now)
 
 
 class Evidence(Model):
@@ -65,6 +73,14 @@ class AssertionResult(Model):
     weight: float
     reason: str | None = None
     evidence: list[Evidence] = Field(default_factory=list[Evidence])
+    judged_by: str | None = None
+    """The model that judged here, where the API's own judge is a stub."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a stub stood in for the judge, so that this is no verdict at all."""
+        judged = self.assertion.type == "custom_llm_judge" and self.judged_by is None
+        return judged and not self.passed and (self.reason or "").startswith(STUB)
 
 
 class Evaluation(Model):
@@ -73,6 +89,11 @@ class Evaluation(Model):
     score: float | None = None
     pass_fail: bool | None = None
     results: list[AssertionResult] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether any of its verdicts is none, because a stub stood in for the judge."""
+        return any(result.is_open for result in self.results or [])
 
 
 class Run(Model):
@@ -96,17 +117,20 @@ class Run(Model):
     agent_model: str | None = None
     persona_model: str | None = None
     judge_model: str | None = None
-    created_at: datetime = Field(default_factory=now)
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
+    created_at: Moment = Field(default_factory=now)
+    started_at: Moment | None = None
+    ended_at: Moment | None = None
     duration_ms: int | None = None
     score: float | None = None
     pass_fail: bool | None = None
     termination_reason: TerminationReason | None = None
     end_detail: str | None = None
     evaluation: Evaluation | None = None
+    local_evaluation: Evaluation | None = None
+    """The same with the verdicts of a judge of our own in the place of a stub's."""
     max_turns: int = 20
-    spoken_turns: int = 0
+    spoken_turns: int | None = 0
+    """None where the backend does not tell."""
     agent_input_tokens: int = 0
     agent_output_tokens: int = 0
     persona_input_tokens: int = 0
@@ -121,7 +145,7 @@ class Run(Model):
     unpriced_models: list[str] = Field(default_factory=list)
     attempts: int = 0
     error: str | None = None
-    agent_overrides: Json | None = None
+    agent_overrides: Overrides = Field(default_factory=dict[str, Any])
 
     @property
     def is_final(self) -> bool:
@@ -149,7 +173,7 @@ class ModelCall(Model):
     attempts: int = 1
     dropped: list[str] = Field(default_factory=list)
     error: str | None = None
-    created_at: datetime
+    created_at: Moment
 
 
 class RunFilter(Model):
@@ -159,5 +183,5 @@ class RunFilter(Model):
     suite_id: str | None = None
     suite_run_id: str | None = None
     status: RunStatus | None = None
-    limit: Annotated[int, Field(ge=1, le=100)] = 20
-    offset: Annotated[int, Field(ge=0)] = 0
+    limit: Limit = 20
+    offset: Offset = 0

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from typing import Any
 
 from pydantic import Field
 
-from mcp_agent_eval.types.base import Json, Model
+from mcp_agent_eval.types.base import Model, Moment
+from mcp_agent_eval.types.case import Overrides
 from mcp_agent_eval.types.run import Run
 
 
@@ -29,11 +30,11 @@ class SuiteRun(Model):
     total_cost_cents: int | None
     cost_usd: float = 0
     unpriced_runs: int = 0
-    started_at: datetime | None
-    ended_at: datetime | None
+    started_at: Moment | None
+    ended_at: Moment | None
     score_avg: float | None
     pass_rate: float | None
-    agent_overrides: Json | None = None
+    agent_overrides: Overrides = Field(default_factory=dict[str, Any])
     runs: list[Run] = Field(default_factory=list[Run])
 
     @property

@@ -8,17 +8,24 @@ from typing import Protocol
 
 from mcp_agent_eval.engine.llm.messages import Model, ModelReply, ModelRequest, ToolCall
 from mcp_agent_eval.errors import EvalError
-from mcp_agent_eval.types import ToolUse, Turn
+from mcp_agent_eval.types import Json, ToolUse, Turn
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One contribution: words, tool calls or both. `reply` is None where no model was asked."""
+    """One contribution: words, tool calls or both. `reply` is None where no model was asked.
+
+    `reported` are tools that the speaker has used by itself, elsewhere. `events` are what a flow went through
+    before it came to speak, and `ends` says by what the speaker ended the conversation with this, if it did.
+    """
 
     text: str
     tool_calls: tuple[ToolCall, ...] = ()
     hangs_up: bool = False
     reply: ModelReply | None = None
+    reported: tuple[ToolUse, ...] = ()
+    events: tuple[Json, ...] = ()
+    ends: str | None = None
 
 
 def visible(text: str) -> str:
@@ -26,12 +33,16 @@ def visible(text: str) -> str:
     return text if text.strip() else ""
 
 
-class Journal(Protocol):
-    """What is paid for is written down before anything is done about it."""
+class Asks(Protocol):
+    """Whatever passes requests on to models, and keeps count of what they cost."""
 
     async def ask(self, model: Model, request: ModelRequest) -> ModelReply:
         """The model's answer; on a resumed run the recorded one, which costs nothing."""
         ...
+
+
+class Journal(Asks, Protocol):
+    """What is paid for is written down before anything is done about it."""
 
     async def commit(self, turns: Sequence[Turn], spoken: int) -> bool:
         """Store the turns with the calls behind them. True when somebody asked to cancel."""

@@ -14,7 +14,7 @@ def lookup(
 ) -> list[Row]:
     """The row with just this id; else those of this name, where they have names; else those whose id begins
     with at least four characters like this. At most `limit`."""
-    exact = connection.all(f"find_{table}_by_id", reference=reference)
+    exact = connection.all(f"find_{table}_by_id", reference=reference.lower())
     named = exact or (_by_name(connection, table, reference, limit) if by_name else [])
     return named or _by_prefix(connection, table, reference, limit)
 
@@ -26,5 +26,6 @@ def _by_name(connection: Connection, table: str, reference: str, limit: int) -> 
 def _by_prefix(connection: Connection, table: str, reference: str, limit: int) -> list[Row]:
     if len(reference) < _SHORTEST_PREFIX:
         return []
-    end = reference + _PAST_ANY_ID
-    return connection.all(f"find_{table}_by_prefix", reference=reference, reference_end=end, limit=limit)
+    start = reference.lower()
+    end = start + _PAST_ANY_ID
+    return connection.all(f"find_{table}_by_prefix", reference=start, reference_end=end, limit=limit)

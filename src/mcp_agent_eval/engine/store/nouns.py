@@ -1,6 +1,6 @@
-"""Agents, personas, cases and suites: made, changed, listed, found. A deleted noun stays, for its runs.
+"""Agents, personas, tools, cases and suites: made, changed, listed, found. A deleted noun stays, for its runs.
 
-What is wanted is named by its class, so that what comes back has a type; `CLASSES` has the class of a kind.
+What is wanted is named by its class, so that what comes back has a type; `NOUNS` has the class of a kind.
 """
 
 from __future__ import annotations
@@ -12,21 +12,28 @@ from mcp_agent_eval.engine.store import rows
 from mcp_agent_eval.engine.store.database import Connection
 from mcp_agent_eval.engine.store.lookup import lookup
 from mcp_agent_eval.engine.store.rows import N
-from mcp_agent_eval.types import Agent, Case, Json, Kind, Page, Persona, Suite
+from mcp_agent_eval.types import Case, Json, Kind, Page
 from mcp_agent_eval.types.base import Stamped
+from mcp_agent_eval.types.nouns import NOUNS
 
-CLASSES: Mapping[Kind, type[Agent] | type[Persona] | type[Case] | type[Suite]] = {
-    "agent": Agent,
-    "persona": Persona,
-    "case": Case,
-    "suite": Suite,
-}
-_KINDS: Mapping[type[Stamped], Kind] = {cls: kind for kind, cls in CLASSES.items()}
+_KINDS: Mapping[type[Stamped], Kind] = {cls: kind for kind, cls in NOUNS.items()}
 
 
 def insert(connection: Connection, noun: Stamped) -> None:
     """Store a new noun. What a case refers to must be stored already."""
     connection.run(f"insert_{_KINDS[type(noun)]}", **_columns(noun))
+
+
+def keep_creation(connection: Connection, noun: Stamped, idempotency_key: str) -> None:
+    """Remember which request made a noun."""
+    kind = _KINDS[type(noun)]
+    connection.run("keep_creation", kind=kind, idempotency_key=idempotency_key, noun_id=noun.id)
+
+
+def created_by(connection: Connection, cls: type[N], idempotency_key: str) -> N | None:
+    """The noun that a request with this key made, also when it was deleted since."""
+    row = connection.one("get_creation", kind=_KINDS[cls], idempotency_key=idempotency_key)
+    return get(connection, cls, row["noun_id"], deleted=True) if row else None
 
 
 def replace(connection: Connection, noun: Stamped) -> bool:

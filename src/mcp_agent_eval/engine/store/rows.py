@@ -56,6 +56,7 @@ _RUN_COLUMNS = {*Run.model_fields} - {
     "unpriced_models",
     "agent_overrides",
     "evaluation",
+    "local_evaluation",
 }
 _SUITE_RUN_COLUMNS = {*SuiteRun.model_fields} - {
     "cost_usd",
@@ -118,7 +119,7 @@ def noun(cls: type[N], row: Row) -> N:
 
 def run(row: Row) -> Run:
     """A run, without its case."""
-    columns = {name: row[name] for name in _RUN_COLUMNS} | {
+    columns: Json = {name: row[name] for name in _RUN_COLUMNS} | {
         "created_at": from_time(row["created_at"]),
         "started_at": from_time(row["started_at"]),
         "ended_at": from_time(row["ended_at"]),
@@ -126,6 +127,7 @@ def run(row: Row) -> Run:
         "unpriced_models": from_json(row["unpriced_models"]),
         "agent_overrides": from_json(row["agent_overrides"]),
         "evaluation": _evaluation(from_json(row["evaluation"])),
+        "pass_fail": None if row["pass_fail"] is None else bool(row["pass_fail"]),
     }
     return Run.model_validate(columns)
 
@@ -133,7 +135,7 @@ def run(row: Row) -> Run:
 def suite_run(row: Row) -> SuiteRun:
     """An aggregate, without its runs."""
     completed = row["completed"]
-    columns = {name: row[name] for name in _SUITE_RUN_COLUMNS} | {
+    columns: Json = {name: row[name] for name in _SUITE_RUN_COLUMNS} | {
         "cost_usd": from_nano(row["cost_nano_usd"]),
         "started_at": from_time(row["started_at"]),
         "ended_at": from_time(None if row["in_flight"] else row["ended_at"]),
@@ -158,7 +160,7 @@ def turn_row(turn: Turn, run: int) -> Row:
 
 def call(row: Row, request: Json) -> ModelCall:
     """A model call, with the request that its delta stands for."""
-    columns = {name: row[name] for name in _CALL_COLUMNS} | {
+    columns: Json = {name: row[name] for name in _CALL_COLUMNS} | {
         "request": request,
         "response": from_json(row["response"]),
         "dropped": from_json(row["dropped"]),

@@ -30,7 +30,7 @@ def insert(connection: Connection, new: NewSuiteRun) -> None:
         id=new.id,
         suite_id=new.suite_id,
         parallelism=new.parallelism,
-        agent_overrides=rows.to_json(new.agent_overrides),
+        agent_overrides=rows.to_json(new.agent_overrides or {}),
         idempotency_key=new.idempotency_key,
         created_at=rows.to_time(new.created_at),
     )

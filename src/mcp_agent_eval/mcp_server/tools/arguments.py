@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from mcp_agent_eval.types import Json
 
-Kind = Literal["agent", "persona", "case", "suite"]
 AgentRef = Annotated[str, Field(description="Agent: id, name or id prefix", min_length=1)]
 PersonaRef = Annotated[str, Field(description="Persona: id, name or id prefix", min_length=1)]
 CaseRef = Annotated[str, Field(description="Case: id, name or id prefix", min_length=1)]
@@ -30,6 +29,4 @@ WaitSeconds = Annotated[
     float | None,
     Field(description="How long to wait for the end. 0 returns at once with an id to poll", ge=0),
 ]
-Limit = Annotated[int, Field(ge=1, le=100)]
-Offset = Annotated[int, Field(ge=0)]
 Draft = dict[str, Any]

@@ -15,12 +15,9 @@ from mcp_agent_eval.mcp_server.tools.arguments import (
     AgentRef,
     AnyRef,
     Draft,
-    Kind,
-    Limit,
-    Offset,
     PersonaRef,
 )
-from mcp_agent_eval.types import Assertion, Json
+from mcp_agent_eval.types import Assertion, Json, Kind, Limit, Offset
 
 
 async def create_agent(
@@ -39,7 +36,9 @@ async def create_agent(
     model: Annotated[
         str | None, Field(description="openai:NAME, anthropic:NAME or offline; default from the settings")
     ] = None,
-    temperature: Annotated[float | None, Field(ge=0, le=2)] = None,
+    temperature: Annotated[
+        float | None, Field(ge=0, le=2, description="null: the model's own default")
+    ] = 0.5,
     variables: Annotated[dict[str, str] | None, Field(description="Values of {{Variable}}s")] = None,
     description: str | None = None,
     language: Literal["en", "he"] = "en",
@@ -154,6 +153,7 @@ async def create_suite(
 _THEN: dict[Kind, str] = {
     "agent": 'create_persona, then create_case(agent_id="{id}", ...)',
     "persona": 'create_case(persona_id="{id}", ...)',
+    "tool": 'update(kind="agent", id="...", changes={{"tool_ids": ["{id}"]}})',
     "case": 'run_case(case_id="{id}")',
     "suite": 'create_case(suite_id="{id}", ...), then run_suite(suite_id="{id}")',
 }
@@ -167,7 +167,7 @@ async def _create(ctx: Ctx, kind: Kind, draft: Json) -> CallToolResult:
             {
                 f"{kind}_id": noun.id,
                 "name": noun.name,
-                "warnings": doubts(noun),
+                "warnings": doubts(noun, await backend.capabilities()),
                 "next": _THEN[kind].format(id=noun.id),
             }
         )
@@ -182,7 +182,7 @@ async def list_nouns(
     limit: Limit = 20,
     offset: Offset = 0,
 ) -> CallToolResult:
-    """List agents, personas, cases or suites: ids and names."""
+    """List agents, personas, tools, cases or suites: ids and names."""
     backend = (await connection(ctx)).backend
     filters = {
         "suite_id": await backend.find("suite", suite_id) if suite_id else None,
@@ -198,7 +198,7 @@ async def list_nouns(
 
 
 async def get_noun(ctx: Ctx, kind: Kind, id: AnyRef) -> CallToolResult:
-    """Show one agent, persona, case or suite in full."""
+    """Show one agent, persona, tool, case or suite in full."""
     backend = (await connection(ctx)).backend
     noun = await backend.get(kind, await backend.find(kind, id))
     return answer(_shown(noun.model_dump(mode="json", exclude_defaults=True, exclude={"agent", "persona"})))
@@ -210,18 +210,18 @@ async def update_noun(
     id: AnyRef,
     changes: Annotated[Draft, Field(description="Fields to replace, whole, as in create_*")],
 ) -> CallToolResult:
-    """Change fields of an agent, persona, case or suite. Past runs keep what they ran with."""
+    """Change fields of an agent, persona, tool, case or suite. Past runs keep what they ran with."""
     backend = (await connection(ctx)).backend
     noun = await backend.update(kind, await backend.find(kind, id), changes)
     changed = noun.model_dump(mode="json", include=set(changes))
-    warnings = doubts(noun)
+    warnings = doubts(noun, await backend.capabilities())
     return answer(
         without_blanks({"id": noun.id, "name": noun.name, "changed": changed, "warnings": warnings})
     )
 
 
 async def delete_noun(ctx: Ctx, kind: Kind, id: AnyRef) -> CallToolResult:
-    """Take an agent, persona, case or suite out of use. Its runs and transcripts are kept."""
+    """Take an agent, persona, tool, case or suite out of use. Its runs and transcripts are kept."""
     backend = (await connection(ctx)).backend
     found = await backend.find(kind, id)
     await backend.delete(kind, found)

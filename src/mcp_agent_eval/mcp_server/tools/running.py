@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from mcp.types import CallToolResult
 from pydantic import Field
@@ -13,23 +12,17 @@ from mcp_agent_eval.backend.base import Backend
 from mcp_agent_eval.errors import InvalidInput, NotFound, RunFinished
 from mcp_agent_eval.lab.digest import run_digest, standing, suite_run_digest, without_blanks
 from mcp_agent_eval.mcp_server.app import Ctx, connection
-from mcp_agent_eval.mcp_server.long_running import Progress, Wait, wait_until_final
+from mcp_agent_eval.mcp_server.long_running import Step, follow
 from mcp_agent_eval.mcp_server.render import answer
 from mcp_agent_eval.mcp_server.tools.arguments import (
     CaseRef,
     IdempotencyKey,
-    Limit,
-    Offset,
     Overrides,
     RunRef,
     SuiteRef,
     WaitSeconds,
 )
-from mcp_agent_eval.types import Json, Run, RunFilter, RunStatus, SuiteRun
-
-S = TypeVar("S", Run, SuiteRun)
-Step = tuple[float, float, str]
-"""How much is done, of how much, and that in words."""
+from mcp_agent_eval.types import Json, Limit, Offset, Run, RunFilter, RunStatus, SuiteRun
 
 
 async def run_case(
@@ -137,28 +130,20 @@ def _row(run: Run) -> Json:
 async def _follow_run(ctx: Ctx, run_id: str, wait_seconds: float | None) -> CallToolResult:
     link = await connection(ctx)
     wait = partial(link.backend.wait_run, run_id)
-    return answer(run_digest(await _follow(ctx, wait, link.seconds(wait_seconds), _run_progress)))
+    return answer(run_digest(await follow(ctx, wait, link.seconds(wait_seconds), _run_progress)))
 
 
 async def _follow_suite_run(ctx: Ctx, suite_run_id: str, wait_seconds: float | None) -> CallToolResult:
     link = await connection(ctx)
     wait = partial(link.backend.wait_suite_run, suite_run_id)
-    await _follow(ctx, wait, link.seconds(wait_seconds), _suite_run_progress)
+    await follow(ctx, wait, link.seconds(wait_seconds), _suite_run_progress)
     aggregate = await link.backend.suite_run(suite_run_id)
     return answer(suite_run_digest(aggregate, await _suite_name(link.backend, aggregate)))
 
 
-async def _follow(ctx: Ctx, wait: Wait[S], seconds: float, describe: Callable[[S], Step]) -> S:
-    """Wait, and tell the host how far it is."""
-    progress = Progress(ctx.report_progress)
-
-    async def report(state: S) -> None:
-        await progress.report(*describe(state))
-
-    return await wait_until_final(wait, seconds, report)
-
-
 def _run_progress(run: Run) -> Step:
+    if run.spoken_turns is None:
+        return 0, run.max_turns, run.status
     message = f"turn {run.spoken_turns} of at most {run.max_turns}, ${run.cost_usd:.4f} so far"
     return run.spoken_turns, run.max_turns, message
 

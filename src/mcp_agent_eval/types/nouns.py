@@ -1,0 +1,38 @@
+"""The nouns that users make, change and delete: their classes by kind, and what of them is fixed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mcp_agent_eval.types.agent import Agent, AgentDraft
+from mcp_agent_eval.types.base import Kind
+from mcp_agent_eval.types.case import Case, CaseDraft
+from mcp_agent_eval.types.persona import Persona, PersonaDraft
+from mcp_agent_eval.types.suite import Suite, SuiteDraft
+from mcp_agent_eval.types.tool import ToolDraft, ToolRecord
+
+Noun = Agent | Persona | ToolRecord | Case | Suite
+Draft = AgentDraft | PersonaDraft | ToolDraft | CaseDraft | SuiteDraft
+
+NOUNS: Mapping[Kind, type[Noun]] = {
+    "agent": Agent,
+    "persona": Persona,
+    "tool": ToolRecord,
+    "case": Case,
+    "suite": Suite,
+}
+DRAFTS: Mapping[Kind, type[Draft]] = {
+    "agent": AgentDraft,
+    "persona": PersonaDraft,
+    "tool": ToolDraft,
+    "case": CaseDraft,
+    "suite": SuiteDraft,
+}
+FIXED: Mapping[Kind, Mapping[str, str]] = {
+    "agent": {"type": "An agent keeps its type: create another agent."},
+    "persona": {},
+    "tool": {},
+    "case": {"agent_id": "A case keeps its agent: create another case for another agent."},
+    "suite": {},
+}
+"""The fields that an update refuses, and what to do instead."""
