@@ -11,33 +11,36 @@ from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol
 
 from mcp_agent_eval.types import (
-    Agent,
-    Case,
+    Capabilities,
     Json,
     Kind,
     ModelCall,
     Page,
-    Persona,
     Run,
     RunFilter,
-    Suite,
     SuiteRun,
     Turn,
 )
+from mcp_agent_eval.types.nouns import Noun
 
-Noun = Agent | Persona | Case | Suite
-Reference = Literal["agent", "persona", "case", "suite", "run", "suite_run"]
+Reference = Literal["agent", "persona", "tool", "case", "suite", "run", "suite_run"]
 
 
 class Backend(Protocol):
     """Everything that a surface may ask for."""
 
-    async def create(self, kind: Kind, draft: Json) -> Noun:
-        """Store a new noun. A case comes back with its agent and persona expanded.
+    async def capabilities(self) -> Capabilities:
+        """What this backend is and what it can do beyond the contract."""
+        ...
+
+    async def create(self, kind: Kind, draft: Json, *, idempotency_key: str | None = None) -> Noun:
+        """Store a new noun. A case comes back with its agent and persona expanded. A key that was used before
+        for this kind returns the noun that it created.
 
         Raises:
             InvalidInput: a field does not fit, or the case could never work with its agent.
             NotFound: something it refers to does not exist.
+            NotSupported: nouns of this kind are made elsewhere.
         """
         ...
 
@@ -96,7 +99,7 @@ class Backend(Protocol):
         ...
 
     async def calls(self, run_id: str, *, start: int = 0, limit: int = 20) -> list[ModelCall]:
-        """What was sent to the models and what came back, in order. Raises NotFound."""
+        """What was sent to the models and what came back, in order. Raises NotFound, NotSupported."""
         ...
 
     async def cancel(self, run_id: str) -> Run:

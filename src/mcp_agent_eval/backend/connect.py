@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from mcp_agent_eval.backend.base import Backend
-from mcp_agent_eval.backend.embedded import open_embedded
 from mcp_agent_eval.settings import Settings
 
 
@@ -32,5 +31,16 @@ async def connect(settings: Settings | None = None) -> AsyncGenerator[Connection
         StoreError: the database cannot be used.
     """
     settings = settings or Settings.read()
-    async with open_embedded(settings) as backend:
+    async with _open(settings) as backend:
         yield Connection(backend, settings)
+
+
+def _open(settings: Settings) -> AbstractAsyncContextManager[Backend]:
+    """Either side brings imports that the other does without."""
+    if settings.backend == "hosted":
+        from mcp_agent_eval.backend.hosted.backend import open_hosted
+
+        return open_hosted(settings)
+    from mcp_agent_eval.backend.embedded import open_embedded
+
+    return open_embedded(settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from mcp_agent_eval.backend.base import Noun, Reference
+from mcp_agent_eval.backend.base import Reference
 from mcp_agent_eval.engine.billing import Prices
 from mcp_agent_eval.engine.catalogue import Catalogue
 from mcp_agent_eval.engine.models import Models
@@ -16,20 +16,27 @@ from mcp_agent_eval.engine.store.sqlite import open_sqlite
 from mcp_agent_eval.engine.worker import Worker
 from mcp_agent_eval.engine.workshop import Workshop
 from mcp_agent_eval.settings import Settings
-from mcp_agent_eval.types import Json, Kind, ModelCall, Page, Run, RunFilter, SuiteRun, Turn
+from mcp_agent_eval.types import Capabilities, Json, Kind, ModelCall, Page, Run, RunFilter, SuiteRun, Turn
+from mcp_agent_eval.types.nouns import Noun
 
 
 class EmbeddedBackend:
     """Every verb of the seam, answered by the engine's own parts."""
 
-    def __init__(self, catalogue: Catalogue, references: References, runs: Runs, signals: Signals) -> None:
+    def __init__(
+        self, address: str, catalogue: Catalogue, references: References, runs: Runs, signals: Signals
+    ) -> None:
+        self._address = address
         self._catalogue = catalogue
         self._references = references
         self._runs = runs
         self._signals = signals
 
-    async def create(self, kind: Kind, draft: Json) -> Noun:
-        return await self._catalogue.create(kind, draft)
+    async def capabilities(self) -> Capabilities:
+        return Capabilities(backend="embedded", address=self._address)
+
+    async def create(self, kind: Kind, draft: Json, *, idempotency_key: str | None = None) -> Noun:
+        return await self._catalogue.create(kind, draft, idempotency_key)
 
     async def get(self, kind: Kind, id: str) -> Noun:
         return await self._catalogue.get(kind, id)
@@ -103,7 +110,13 @@ async def open_embedded(settings: Settings) -> AsyncGenerator[EmbeddedBackend]:
     worker = Worker(workshop)
     try:
         async with worker.working():
-            yield EmbeddedBackend(Catalogue(database), References(database), Runs(workshop, worker), signals)
+            yield EmbeddedBackend(
+                settings.database_url,
+                Catalogue(database),
+                References(database),
+                Runs(workshop, worker),
+                signals,
+            )
     finally:
         await models.aclose()
         await database.aclose()

@@ -1,0 +1,35 @@
+"""The contract over HTTP: an app that answers for an open backend.
+
+It knows nothing of keys beyond the scopes that `access` found, and refuses no host: that is done in front of it.
+"""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from mcp_agent_eval import __version__
+from mcp_agent_eval.api.document import DocumentedApi
+from mcp_agent_eval.api.errors import install_handlers
+from mcp_agent_eval.api.routes.nouns import add_nouns
+from mcp_agent_eval.api.routes.root import add_root
+from mcp_agent_eval.api.routes.runs import add_runs
+from mcp_agent_eval.api.routes.suites import add_suite_runs
+from mcp_agent_eval.backend.base import Backend
+
+
+def build_api(backend: Backend, *, block_seconds: float = 60) -> FastAPI:
+    """The API in front of a backend that is open already. The start of a run waits `block_seconds` at most."""
+    app = DocumentedApi(
+        title="mcp-agent-eval",
+        version=__version__,
+        description="Evaluate conversational agents: personas call them, assertions score what was said and done.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    install_handlers(app)
+    add_root(app, backend)
+    add_nouns(app, backend)
+    add_runs(app, backend, block_seconds)
+    add_suite_runs(app, backend)
+    return app

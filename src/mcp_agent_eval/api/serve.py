@@ -1,0 +1,145 @@
+"""One process and one port: the contract over REST on the embedded engine, until a signal ends it."""
+
+from __future__ import annotations
+
+import ipaddress
+import signal
+import socket
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+import anyio
+import uvicorn
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+
+from mcp_agent_eval.api.access import Access
+from mcp_agent_eval.api.app import build_api
+from mcp_agent_eval.api.guard import Guard
+from mcp_agent_eval.api.limits import RateLimit
+from mcp_agent_eval.backend.base import Backend
+from mcp_agent_eval.backend.connect import connect
+from mcp_agent_eval.backend.keyring import Keyring, open_keyring
+from mcp_agent_eval.errors import NotConfigured
+from mcp_agent_eval.settings import PREFIX, Settings
+
+LARGEST_BODY = 4 * 1024 * 1024
+_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_LAST_ANSWERS = 3
+"""Seconds that requests have to end in when the server stops. The runs behind them go on elsewhere."""
+
+Announce = Callable[[str, bool], None]
+"""Told the address, and whether anybody may call without a key."""
+
+
+async def serve(settings: Settings, host: str, port: int, announce: Announce) -> None:
+    """Serve until SIGINT or SIGTERM; unfinished runs then go back to the queue.
+
+    Raises:
+        NotConfigured: the address cannot be had, or others could reach it and there is no key.
+    """
+    async with open_keyring(settings) as keyring:
+        is_open = settings.token is None and not await keyring.any_valid()
+        if is_open and not is_loopback(host):
+            raise _unprotected(host)
+        with _listening(host, port) as listener:
+            async with connect(settings) as connection:
+                app = protected(connection.backend, None if is_open else keyring, settings, host)
+                announce(_address(listener), is_open)
+                await _answer(app, listener)
+
+
+def protected(backend: Backend, keyring: Keyring | None, settings: Settings, host: str) -> ASGIApp:
+    """The API behind its keys, its rate limit and its guard; without a `keyring` it is open."""
+    token = settings.token.get_secret_value() if settings.token else None
+    access = Access(build_api(backend), keyring=keyring, token=token, limit=RateLimit(settings.rate_limit))
+    origins = frozenset(settings.allowed_origins)
+    inner = _for_pages(access, origins) if origins else access
+    return Guard(inner, hosts=_hosts(settings, host), origins=origins, largest=LARGEST_BODY)
+
+
+def _for_pages(app: ASGIApp, origins: frozenset[str]) -> ASGIApp:
+    """The app with the answers that browsers ask for before they let a page of another origin call it."""
+    return CORSMiddleware(
+        app,
+        allow_origins=sorted(origins),
+        allow_methods=["GET", "POST", "PATCH", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer"],
+        expose_headers=["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After"],
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _hosts(settings: Settings, host: str) -> frozenset[str] | None:
+    """The names under which the server may be called. One that listens everywhere, and so has a key, cannot know."""
+    named = frozenset(name.lower() for name in settings.allowed_hosts)
+    if is_loopback(host):
+        return _LOOPBACK_NAMES | named
+    if host in ("0.0.0.0", "::"):
+        return named | _LOOPBACK_NAMES if named else None
+    return named | {f"[{host}]" if ":" in host else host.lower()}
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Generator[socket.socket]:
+    """A socket that is bound already, so that a port that is taken is known before anything else is done."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as exc:
+        raise NotConfigured(
+            f"Cannot listen on {host} port {port}: {exc.strerror or exc}.",
+            hint="Choose another with --port, or 0 for any that is free.",
+        ) from None
+    with listener:
+        yield listener
+
+
+async def _answer(app: ASGIApp, listener: socket.socket) -> None:
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws="none",
+        timeout_graceful_shutdown=_LAST_ANSWERS,
+    )
+    server = _Server(config)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_stop_on_signal, server)
+        await server.serve(sockets=[listener])
+        tasks.cancel_scope.cancel()
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us: uvicorn raises them once more at its end, before the engine could be closed."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+async def _stop_on_signal(server: uvicorn.Server) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            server.should_exit = True
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _unprotected(host: str) -> NotConfigured:
+    return NotConfigured(
+        f"Others could reach {host}, and there is no key to keep them out.",
+        hint=f"Make one with `mcp-agent-eval keys create NAME`, or set {PREFIX}TOKEN, and start again.",
+    )

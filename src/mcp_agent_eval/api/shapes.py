@@ -1,0 +1,205 @@
+"""What answers look like where they are more than one noun of the contract: lists, receipts and failures.
+
+The classes are what the published document says; the functions make such answers from values of the seam.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Generic, Literal, TypeVar
+
+from pydantic import BaseModel, Field
+
+from mcp_agent_eval.types import (
+    LOCAL_COMPANY,
+    Agent,
+    AssertionResult,
+    Case,
+    Kind,
+    ModelCall,
+    Page,
+    Persona,
+    Run,
+    RunStatus,
+    Suite,
+    SuiteRun,
+    TerminationReason,
+    ToolRecord,
+    Turn,
+)
+from mcp_agent_eval.types.base import Model
+
+T = TypeVar("T")
+Answer = dict[str, object]
+
+
+class Failure(Model):
+    """An error: what was wrong and what would be right, a code for programs, and what to do next."""
+
+    error: str
+    code: str
+    hint: str | None = Field(None, exclude_if=lambda hint: hint is None)
+
+
+class Pagination(Model):
+    """Where a page stands in its list."""
+
+    total: int = Field(ge=0)
+    limit: int = Field(ge=1, le=100)
+    offset: int = Field(ge=0)
+    has_more: bool
+
+
+class Rows(Model, Generic[T]):
+    """A list that comes whole."""
+
+    data: list[T]
+    company_id: str
+
+
+class Listed(Rows[T], Generic[T]):
+    """A page of a list."""
+
+    pagination: Pagination
+
+
+class AgentList(Listed[Agent]):
+    """Agents, newest first."""
+
+
+class PersonaList(Listed[Persona]):
+    """Personas, by name."""
+
+
+class ToolList(Listed[ToolRecord]):
+    """Tools, newest first."""
+
+
+class CaseList(Listed[Case]):
+    """Cases, newest first, each with its agent and persona."""
+
+
+class SuiteList(Listed[Suite]):
+    """Suites, newest first."""
+
+
+class RunList(Listed[Run]):
+    """Runs, newest first, each with its case."""
+
+
+class TurnList(Rows[Turn]):
+    """A transcript, by turn number."""
+
+
+class CallList(Rows[ModelCall]):
+    """Model calls, in the order in which they were made."""
+
+
+class Aggregate(SuiteRun):
+    """A suite run, with its runs."""
+
+    company_id: str
+
+
+class Summary(Aggregate):
+    """A suite run, without its runs."""
+
+
+class SummaryList(Rows[Summary]):
+    """The runs of a suite, newest first."""
+
+
+class Verdict(Model):
+    """The roll-up of a run. `score`, `pass_fail` and `results` are null until the run is settled."""
+
+    score: float | None
+    pass_fail: bool | None
+    results: list[AssertionResult] | None
+    status: RunStatus
+    termination_reason: TerminationReason | None
+    company_id: str
+
+
+class SuiteStart(Model):
+    """What a start of a suite queued."""
+
+    suite_run_id: str
+    run_ids: list[str]
+    company_id: str
+
+
+class Deleted(Model):
+    """A noun was taken out of use."""
+
+    success: Literal[True]
+
+
+class Endpoint(Model):
+    """One way to call this API. `scope` is null where no key is needed."""
+
+    method: str
+    path: str
+    scope: str | None
+    summary: str
+
+
+class Welcome(Model):
+    """What this API is, and everything that it answers."""
+
+    name: str
+    version: str
+    extensions: list[str]
+    endpoints: list[Endpoint]
+
+
+LISTS: Mapping[Kind, type[BaseModel]] = {
+    "agent": AgentList,
+    "persona": PersonaList,
+    "tool": ToolList,
+    "case": CaseList,
+    "suite": SuiteList,
+}
+
+
+def page_answer(page: Page[T]) -> Answer:
+    """A page of a list, in the contract's shape."""
+    pagination = Pagination(total=page.total, limit=page.limit, offset=page.offset, has_more=page.has_more)
+    return rows_answer(page.data) | {"pagination": pagination}
+
+
+def rows_answer(rows: Sequence[object]) -> Answer:
+    """A list that comes whole."""
+    return {"data": list(rows), "company_id": LOCAL_COMPANY}
+
+
+def aggregate_answer(aggregate: SuiteRun) -> Answer:
+    """A suite run with its runs."""
+    fields: Answer = dict(aggregate)
+    return fields | {"company_id": LOCAL_COMPANY}
+
+
+def summary_answer(aggregate: SuiteRun) -> Answer:
+    """A suite run without its runs."""
+    return {name: value for name, value in aggregate_answer(aggregate).items() if name != "runs"}
+
+
+def verdict_answer(run: Run) -> Answer:
+    """The roll-up of a run: nulls until it is settled."""
+    evaluation = run.evaluation if run.is_final else None
+    return {
+        "score": run.score if run.is_final else None,
+        "pass_fail": run.pass_fail if run.is_final else None,
+        "results": evaluation.results if evaluation else None,
+        "status": run.status,
+        "termination_reason": run.termination_reason,
+        "company_id": run.company_id,
+    }
+
+
+def suite_start_answer(aggregate: SuiteRun) -> Answer:
+    """The receipt for a suite run that was queued."""
+    return {
+        "suite_run_id": aggregate.suite_run_id,
+        "run_ids": [run.id for run in aggregate.runs],
+        "company_id": LOCAL_COMPANY,
+    }

@@ -1,0 +1,33 @@
+"""The keys of the REST API, for the layers that may not know the engine. No worker runs while they are open."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from mcp_agent_eval.engine.keyring import Keyring
+from mcp_agent_eval.engine.store.sqlite import open_sqlite
+from mcp_agent_eval.errors import NotConfigured
+from mcp_agent_eval.settings import Settings
+
+__all__ = ["Keyring", "open_keyring"]
+
+
+@asynccontextmanager
+async def open_keyring(settings: Settings) -> AsyncGenerator[Keyring]:
+    """The keys in the database of these settings, until the block is left.
+
+    Raises:
+        NotConfigured: the settings choose the hosted API, which has keys of its own.
+        StoreError: the database cannot be opened.
+    """
+    if settings.backend == "hosted":
+        raise NotConfigured(
+            "Keys are kept by the embedded engine, and AGENT_EVAL_BACKEND is set to hosted.",
+            hint="Set AGENT_EVAL_BACKEND=embedded to manage the keys of your own server.",
+        )
+    database = await open_sqlite(settings.database_url)
+    try:
+        yield Keyring(database)
+    finally:
+        await database.aclose()

@@ -1,0 +1,109 @@
+"""The `keys` commands: make, list and revoke keys of the REST API.
+
+A new secret is all that `keys create` writes to standard output, so that a script can catch it; how to use it
+goes to standard error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import anyio
+import click
+
+from mcp_agent_eval.backend.keyring import open_keyring
+from mcp_agent_eval.settings import Settings
+from mcp_agent_eval.types import now
+from mcp_agent_eval.types.key import SCOPES, ApiKey, Scope
+
+_CENTURY = 36_500
+_HOW_TO_USE = """\
+This is the only time that the key is shown. Use it as either of:
+
+  Authorization: Bearer THE_KEY      in a request to the REST API
+  AGENT_EVAL_API_KEY=THE_KEY         for another mcp-agent-eval that has AGENT_EVAL_BACKEND=hosted
+"""
+
+
+@click.group()
+def keys() -> None:
+    """Make, list and revoke keys of the REST API."""
+
+
+@keys.command()
+@click.argument("name")
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice(SCOPES),
+    multiple=True,
+    help="What the key may do; repeat it for more. Everything, unless given.",
+)
+@click.option(
+    "--expires",
+    "days",
+    metavar="DAYS",
+    type=click.IntRange(1, _CENTURY),
+    help="After how many days the key ends. Never, unless given.",
+)
+def create(name: str, scopes: tuple[Scope, ...], days: int | None) -> None:
+    """Make a key called NAME and show its secret, once."""
+    expires_at = now() + timedelta(days=days) if days else None
+    anyio.run(_create, name, scopes or SCOPES, expires_at)
+
+
+@keys.command("list")
+def list_keys() -> None:
+    """List every key, newest first. Secrets are not kept, only how they begin."""
+    anyio.run(_list)
+
+
+@keys.command()
+@click.argument("reference")
+def revoke(reference: str) -> None:
+    """Take a key out of use at once. REFERENCE is its id, how its id begins, or its name."""
+    anyio.run(_revoke, reference)
+
+
+async def _create(name: str, scopes: Sequence[Scope], expires_at: datetime | None) -> None:
+    async with open_keyring(Settings.read()) as keyring:
+        key, secret = await keyring.create(name, scopes, expires_at)
+    click.echo(f"Made key {_line(key)}", err=True)
+    click.echo(secret)
+    click.echo(_HOW_TO_USE, err=True, nl=False)
+
+
+async def _list() -> None:
+    async with open_keyring(Settings.read()) as keyring:
+        known = await keyring.list()
+    for key in known:
+        click.echo(_line(key))
+    if not known:
+        click.echo("There are no keys. Make one with: mcp-agent-eval keys create NAME", err=True)
+
+
+async def _revoke(reference: str) -> None:
+    async with open_keyring(Settings.read()) as keyring:
+        key = await keyring.revoke(reference)
+    click.echo(f"Revoked key {_line(key)}")
+
+
+def _line(key: ApiKey) -> str:
+    return f"{key.id}  {key.hint}…  {_state(key)}  {_allowed(key)}  {key.name}"
+
+
+def _state(key: ApiKey) -> str:
+    if key.revoked_at:
+        return f"revoked {_day(key.revoked_at)}"
+    if key.expires_at is None:
+        return f"made {_day(key.created_at)}"
+    return f"{'expired' if key.expires_at <= now() else 'expires'} {_day(key.expires_at)}"
+
+
+def _allowed(key: ApiKey) -> str:
+    return "all scopes" if set(key.scopes) == set(SCOPES) else ",".join(key.scopes)
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d}"
