@@ -1,4 +1,7 @@
-"""The server as an assistant meets it: a real MCP client in each protocol era, a real database, offline models."""
+"""The server as an assistant meets it: a real MCP client in each protocol era, a real database, offline models.
+
+What is promised over the embedded engine is promised over the hosted API, too, so the same tests run over both.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,9 @@ from pathlib import Path
 import pytest
 from mcp import Client
 
-from mcp_agent_eval.backend.connect import connect
 from mcp_agent_eval.mcp_server.server import build_server
 from mcp_agent_eval.settings import Settings
+from tests.legs import EMBEDDED, HOSTED, leg_connection
 from tests.support import OFFLINE
 
 
@@ -19,8 +22,12 @@ def settings(tmp_path: Path) -> Settings:
     return Settings.read(database_url=f"sqlite:///{tmp_path / 'evals.db'}", **OFFLINE)
 
 
-@pytest.fixture(params=["auto", "legacy"], ids=["2026-07-28", "handshake"])
+@pytest.fixture(
+    params=[("auto", EMBEDDED), ("legacy", EMBEDDED), ("auto", HOSTED)],
+    ids=["2026-07-28", "handshake", "hosted"],
+)
 async def client(request: pytest.FixtureRequest, settings: Settings) -> AsyncIterator[Client]:
-    server = build_server(lambda: connect(settings))
-    async with Client(server, mode=request.param) as client:
+    era, backend = request.param
+    server = build_server(lambda: leg_connection(backend, settings))
+    async with Client(server, mode=era) as client:
         yield client

@@ -10,13 +10,15 @@ import pkgutil
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 import pytest
 from mcp import Client
 from pydantic.fields import FieldInfo
 
 import mcp_agent_eval
+from mcp_agent_eval.api.app import build_api
+from mcp_agent_eval.backend.base import Backend
 from mcp_agent_eval.cli.hosts import configurations
 from mcp_agent_eval.cli.main import commands
 from mcp_agent_eval.engine.participants.persona_prompt import _BEHAVIOUR, _OWN_SECTION
@@ -25,6 +27,7 @@ from mcp_agent_eval.mcp_server.server import build_server
 from mcp_agent_eval.mcp_server.tools.catalogue import all_tools
 from mcp_agent_eval.settings import PREFIX, Settings
 from mcp_agent_eval.types import AssertionType, RunStatus, TerminationReason
+from mcp_agent_eval.types.key import SCOPES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -53,7 +56,7 @@ SETTINGS = {variable(name, field): field for name, field in Settings.model_field
 
 def default_in_words(field: FieldInfo) -> str:
     """A default as docs/settings.md writes it."""
-    if field.default is None:
+    if field.default in (None, ()):
         return "none"
     if isinstance(field.default, bool):
         return f"`{str(field.default).lower()}`"
@@ -116,6 +119,31 @@ def test_every_trait_that_the_simulator_understands_is_explained() -> None:
     text = (ROOT / "docs" / "personas.md").read_text(encoding="utf-8")
     words = {*_OWN_SECTION, *_BEHAVIOUR, *(value for trait in _BEHAVIOUR.values() for value in trait)}
     assert [word for word in sorted(words) if f"`{word}`" not in text] == []
+
+
+# --- REST
+
+
+def endpoints() -> dict[str, str | None]:
+    """Every request that the REST API answers, with the last word of the scope that it takes."""
+    document = build_api(cast(Backend, None)).openapi()
+    found: dict[str, str | None] = {}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            scopes = [scope for one in operation.get("security", []) for scope in one["bearer"]]
+            found[f"{method.upper()} {path}"] = scopes[0].partition(":")[2] if scopes else None
+    return found
+
+
+def test_rest_md_has_a_row_for_every_endpoint_with_its_scope_and_for_nothing_else() -> None:
+    text = (ROOT / "docs" / "rest.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([A-Z]+ /\S*)` \| (\w*) ?\|", text, flags=re.MULTILINE)
+    assert dict(rows) == {request: scope or "" for request, scope in endpoints().items()}
+
+
+def test_rest_md_names_every_scope() -> None:
+    text = (ROOT / "docs" / "rest.md").read_text(encoding="utf-8")
+    assert [scope for scope in SCOPES if f"`{scope}`" not in text] == []
 
 
 # --- Errors

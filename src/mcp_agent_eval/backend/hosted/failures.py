@@ -1,0 +1,96 @@
+"""What the hosted API refused or could not do, as the error that the same thing has everywhere else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, cast
+
+from mcp_agent_eval.errors import (
+    ApiError,
+    BillingFailed,
+    EvalError,
+    InsufficientScope,
+    InvalidInput,
+    InvalidKey,
+    ModelError,
+    NotFound,
+    NotSupported,
+    RateLimited,
+    TooLarge,
+)
+from mcp_agent_eval.types import Json
+
+if TYPE_CHECKING:
+    import httpx2
+
+_BY_STATUS: dict[int, type[EvalError]] = {
+    401: InvalidKey,
+    402: BillingFailed,
+    403: InsufficientScope,
+    404: NotFound,
+    410: NotSupported,
+    413: TooLarge,
+    429: RateLimited,
+    501: NotSupported,
+}
+_HINTS: dict[int, str] = {
+    401: "Set AGENT_EVAL_API_KEY to a key of this API, in the `env` of this server.",
+    402: "Top up the account that the key belongs to, then call again.",
+    403: "Make a key with this scope and set AGENT_EVAL_API_KEY to it.",
+    410: "The API makes these elsewhere: in its dashboard. What is there can be used here by its id.",
+}
+_LONGEST = 500
+
+
+def failure(response: httpx2.Response) -> EvalError:
+    """The error behind an answer of 400 and above, or of a redirection. A `code` that is ours names its class."""
+    body = body_of(response)
+    if not isinstance(body, dict) or response.status_code < 400:
+        return no_contract(response)
+    told = cast(Json, body)
+    message, code = _words(told)
+    hint = told.get("hint") or _HINTS.get(response.status_code)
+    return _class(response.status_code, code)(message, hint=hint if isinstance(hint, str) else None)
+
+
+def body_of(response: httpx2.Response) -> object:
+    """The JSON of an answer, or None when it is none."""
+    try:
+        return json.loads(response.content)
+    except (ValueError, RecursionError):
+        return None
+
+
+def no_contract(response: httpx2.Response) -> EvalError:
+    """The error for an answer that is not the contract's at all: a web page, or nothing."""
+    kind = response.headers.get("content-type", "no content type").partition(";")[0]
+    return ApiError(
+        f"The hosted API answered {response.status_code} with {kind} in place of the contract's JSON.",
+        hint="Check AGENT_EVAL_API_URL: it is the address before /agent-eval.",
+    )
+
+
+def _words(told: Json) -> tuple[str, str]:
+    """The human text and the code; the vendor sometimes puts the code into `error` and issues beside it."""
+    message, code = str(told.get("error") or "The hosted API gave no reason."), str(told.get("code") or "")
+    issues = told.get("issues")
+    if isinstance(issues, list):
+        texts = [
+            str(cast(Json, one).get("message")) for one in cast(list[object], issues) if isinstance(one, dict)
+        ]
+        message = f"{message}: {'; '.join(texts)}"
+    return message[:_LONGEST], code
+
+
+def _class(status: int, code: str) -> type[EvalError]:
+    known = {cls.code: cls for cls in _tree(EvalError) if not issubclass(cls, ModelError)}
+    if code in known and known[code].status == status:
+        return known[code]
+    return _BY_STATUS.get(status) or (InvalidInput if status < 500 else ApiError)
+
+
+def _tree(cls: type[EvalError]) -> Iterator[type[EvalError]]:
+    for child in cls.__subclasses__():
+        yield child
+        yield from _tree(child)

@@ -1,0 +1,57 @@
+"""Names and beginnings of ids, over an API that only knows whole ids: what it lists is looked through."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from uuid import UUID
+
+from mcp_agent_eval.backend.base import Reference
+from mcp_agent_eval.engine.references import nothing, several
+
+Entry = tuple[str, str]
+"""An id, and the name where the thing has one."""
+
+NextPage = Callable[[int], Awaitable[tuple[Sequence[Entry], bool]]]
+"""From an offset to a page of entries, and whether there are more."""
+
+PAGE = 100
+_MOST_PAGES = 20
+_SHORTEST_PREFIX = 4
+
+
+def is_id(reference: str) -> bool:
+    """Whether this is a whole id, and no name or prefix."""
+    try:
+        return str(UUID(reference)) == reference.lower()
+    except ValueError:
+        return False
+
+
+async def everything(page: NextPage) -> list[Entry]:
+    """The entries of all pages; of a very long list, the newest."""
+    found: list[Entry] = []
+    for number in range(_MOST_PAGES):
+        entries, more = await page(number * PAGE)
+        found += entries
+        if not more:
+            break
+    return found
+
+
+def pick(kind: Reference, reference: str, entries: Iterable[Entry]) -> str:
+    """The id of the one thing that a reference means: by its name, else by the beginning of its id.
+
+    Raises:
+        NotFound: nothing fits.
+        AmbiguousReference: several things fit; the message names them.
+    """
+    known = list(entries)
+    key = reference.strip().casefold()
+    found = [entry for entry in known if entry[1] and entry[1].strip().casefold() == key]
+    if not found and len(reference) >= _SHORTEST_PREFIX:
+        found = sorted(entry for entry in known if entry[0].startswith(reference.lower()))
+    if not found:
+        raise nothing(kind, reference)
+    if len(found) > 1:
+        raise several(kind, reference, found)
+    return found[0][0]

@@ -1,0 +1,104 @@
+"""A judge of our own for an API whose judge is a stub: both verdicts are kept, and ours is labelled."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import anyio
+
+from mcp_agent_eval.engine.assertions import score
+from mcp_agent_eval.engine.billing import NANO, Prices
+from mcp_agent_eval.engine.judge import Judge
+from mcp_agent_eval.engine.llm.messages import Model, ModelReply, ModelRequest
+from mcp_agent_eval.engine.models import Models
+from mcp_agent_eval.errors import ModelError
+from mcp_agent_eval.settings import Settings
+from mcp_agent_eval.types import STUB, AssertionResult, Evaluation, Json, Run, Turn
+
+_KEPT = 500
+
+
+class LocalJudge:
+    """Judges what a stub left open, once per run and process, with the model of the settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._models = Models(settings)
+        self._name = settings.judge_model
+        self._prices = Prices(settings.prices)
+        self._judged: dict[str, Json] = {}
+        self._lock = anyio.Lock()
+
+    async def aclose(self) -> None:
+        """Close the connections to the model."""
+        await self._models.aclose()
+
+    async def judged(self, run: Run, turns: Callable[[], Awaitable[Sequence[Turn]]]) -> Run:
+        """The run with `local_evaluation`, where a stub left verdicts open and a judge model is set."""
+        if self._name is None or not run.is_final or run.evaluation is None or not run.evaluation.is_open:
+            return run
+        async with self._lock:
+            if run.id not in self._judged:
+                self._keep(run.id, await self._judge(run, await turns(), self._name))
+            return run.model_copy(update=self._judged[run.id])
+
+    async def _judge(self, run: Run, turns: Sequence[Turn], name: str) -> Json:
+        """The fields of a run that say what our judge made of it, and what that cost."""
+        bill = _Bill(self._prices)
+        judge = Judge(self._models.get(self._models.name_for("judge", name)), bill)
+        results = [await self._again(judge, result, turns, name) for result in _results(run)]
+        priced = bill.nano_usd is not None
+        return {
+            "local_evaluation": _added_up(run, results),
+            "judge_model": name,
+            "judge_input_tokens": bill.input_tokens,
+            "judge_output_tokens": bill.output_tokens,
+            "cost_usd": run.cost_usd + (bill.nano_usd or 0) / NANO,
+            "unpriced_models": run.unpriced_models if priced else [*run.unpriced_models, name],
+        }
+
+    async def _again(
+        self, judge: Judge, result: AssertionResult, turns: Sequence[Turn], name: str
+    ) -> AssertionResult:
+        """A verdict in the place of one that was left open; left open again when the judge gives none."""
+        if not result.is_open:
+            return result
+        try:
+            verdict = await judge.check(result.assertion, turns)
+        except ModelError as exc:
+            return result.model_copy(update={"reason": f"{STUB}; nor could it be judged here: {exc.message}"})
+        return verdict.model_copy(update={"judged_by": name, "weight": result.weight})
+
+    def _keep(self, run_id: str, fields: Json) -> None:
+        while len(self._judged) >= _KEPT:
+            del self._judged[next(iter(self._judged))]
+        self._judged[run_id] = fields
+
+
+def _added_up(run: Run, results: list[AssertionResult]) -> Evaluation:
+    """The evaluation with our verdicts; without a score when one is still open."""
+    unscored = Evaluation(results=results)
+    if unscored.is_open:
+        return unscored
+    return score(results, run.case.pass_threshold if run.case else 80)
+
+
+def _results(run: Run) -> list[AssertionResult]:
+    return (run.evaluation.results if run.evaluation else None) or []
+
+
+class _Bill:
+    """Passes requests on and adds up what they cost. The run belongs to the API, which has no place for our calls."""
+
+    def __init__(self, prices: Prices) -> None:
+        self._prices = prices
+        self.input_tokens = 0
+        self.output_tokens = 0
+        self.nano_usd: int | None = 0
+
+    async def ask(self, model: Model, request: ModelRequest) -> ModelReply:
+        reply = await model.complete(request)
+        self.input_tokens += reply.usage.input
+        self.output_tokens += reply.usage.output
+        cost = self._prices.nano(model.name, reply.usage)
+        self.nano_usd = None if cost is None or self.nano_usd is None else self.nano_usd + cost
+        return reply

@@ -1,0 +1,139 @@
+"""Suite runs that an API carries out. While one is going, its aggregate without runs is all that is asked for."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from mcp_agent_eval.backend.hosted import reading
+from mcp_agent_eval.backend.hosted.client import ApiClient
+from mcp_agent_eval.backend.hosted.finding import is_id, pick
+from mcp_agent_eval.backend.hosted.runs import Runs
+from mcp_agent_eval.backend.hosted.server import Server
+from mcp_agent_eval.backend.hosted.watching import FIRST, Watches
+from mcp_agent_eval.engine.references import nothing
+from mcp_agent_eval.errors import NotFound, NotSupported, OutcomeUnknown
+from mcp_agent_eval.types import Json, RunFilter, SuiteRun
+from mcp_agent_eval.validation import key_of_another
+
+
+class SuiteRuns:
+    """Executions of suites, by an API."""
+
+    def __init__(self, client: ApiClient, server: Server, runs: Runs, *, first: float = FIRST) -> None:
+        self._client = client
+        self._server = server
+        self._runs = runs
+        self._watches: Watches[SuiteRun] = Watches(self._look, lambda _: None, first=first)
+        self._suites: dict[str, str] = {}
+        self._keys: dict[str, tuple[str, str]] = {}
+
+    async def start(self, suite_id: str, overrides: Json | None, key: str | None) -> SuiteRun:
+        """Start every case of a suite; the aggregate as it is then."""
+        if not is_id(suite_id):
+            raise nothing("suite", suite_id)
+        if await self._server.has("idempotency_key"):
+            headers = {"Idempotency-Key": key or str(uuid4())}
+            id = await self._ask_for(suite_id, overrides, headers=headers)
+        else:
+            id = await self._start_once(suite_id, overrides, key)
+        self._suites[id] = suite_id
+        return await self.get(id, with_runs=False)
+
+    async def get(self, id: str, *, with_runs: bool) -> SuiteRun:
+        """The aggregate of a suite run."""
+        suite_id = await self._suite_of(id)
+        if not with_runs:
+            return await self._without_runs(suite_id, id)
+        try:
+            row = await self._client.get(f"{_path(suite_id)}/{id}")
+        except NotFound:
+            raise nothing("suite_run", id) from None
+        aggregate = reading.suite_run(row)
+        return aggregate.model_copy(update={"runs": await self._runs.expanded(aggregate.runs)})
+
+    async def of_suite(self, suite_id: str, *, background: bool = False) -> list[SuiteRun]:
+        """The aggregates of a suite, newest first, without their runs."""
+        if not is_id(suite_id):
+            raise nothing("suite", suite_id)
+        try:
+            answer = await self._client.get(_path(suite_id), background=background)
+        except NotFound:
+            raise nothing("suite", suite_id) from None
+        found = [reading.suite_run(row) for row in reading.rows_of(answer)]
+        self._suites |= {aggregate.suite_run_id: suite_id for aggregate in found}
+        return found
+
+    async def wait(self, id: str, seconds: float) -> SuiteRun:
+        """The aggregate, without runs, once it is final or has moved on, or as it is after `seconds`."""
+        return await self._watches.wait(id, seconds)
+
+    async def find(self, reference: str) -> str:
+        """The id behind an id or the beginning of one, of the newest suite runs."""
+        if is_id(reference):
+            await self._suite_of(reference.lower())
+            return reference.lower()
+        ids = {run.suite_run_id: "" for run in await self._runs.newest_of_all() if run.suite_run_id}
+        return pick("suite_run", reference, ids.items())
+
+    async def _look(self, id: str) -> SuiteRun:
+        return await self._without_runs(await self._suite_of(id), id, background=True)
+
+    async def _without_runs(self, suite_id: str, id: str, *, background: bool = False) -> SuiteRun:
+        for aggregate in await self.of_suite(suite_id, background=background):
+            if aggregate.suite_run_id == id:
+                return aggregate
+        raise nothing("suite_run", id)
+
+    async def _suite_of(self, id: str) -> str:
+        """The suite of a suite run: the API addresses the one through the other."""
+        if id not in self._suites:
+            self._suites[id] = await self._ask_suite_of(id)
+        return self._suites[id]
+
+    async def _ask_suite_of(self, id: str) -> str:
+        if not is_id(id):
+            raise nothing("suite_run", id)
+        found = (await self._runs.page(RunFilter(suite_run_id=id, limit=1))).data
+        if not found:
+            raise nothing("suite_run", id)
+        if found[0].suite_id is None:
+            raise NotSupported(
+                "The suite of this suite run is gone, and the hosted API has no other way to its aggregate.",
+                hint=f'list_runs(suite_run_id="{id}") shows its runs.',
+            )
+        return found[0].suite_id
+
+    async def _start_once(self, suite_id: str, overrides: Json | None, key: str | None) -> str:
+        """A start that must not be repeated. When its answer is lost, the suite run is looked for."""
+        if key and key in self._keys:
+            started_suite, id = self._keys[key]
+            if started_suite != suite_id:
+                raise key_of_another("suite")
+            return id
+        before = {one.suite_run_id for one in await self.of_suite(suite_id)}
+        try:
+            id = await self._ask_for(suite_id, overrides)
+        except OutcomeUnknown:
+            fresh = [one for one in await self.of_suite(suite_id) if one.suite_run_id not in before]
+            if len(fresh) != 1:
+                raise
+            id = fresh[0].suite_run_id
+        if key:
+            self._keys[key] = (suite_id, id)
+        return id
+
+    async def _ask_for(
+        self, suite_id: str, overrides: Json | None, *, headers: dict[str, str] | None = None
+    ) -> str:
+        answer = await self._client.send(
+            "POST",
+            f"/agent-eval/suites/{suite_id}/run",
+            body={"agent_overrides": overrides or {}},
+            headers=headers,
+            repeatable=headers is not None,
+        )
+        return reading.text(answer, "suite_run_id")
+
+
+def _path(suite_id: str) -> str:
+    return f"/agent-eval/suites/{suite_id}/runs"
