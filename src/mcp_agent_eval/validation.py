@@ -19,23 +19,34 @@ def validated(model: type[M], value: Any) -> M:
     Raises:
         InvalidInput: names every field that does not fit, what is wrong with it, and the fields there are.
     """
-    reject_non_finite(value)
+    reject_unwritable(value)
     try:
         return model.model_validate(value)
     except ValidationError as exc:
         raise InvalidInput(explain(exc, known=list(model.model_fields))) from None
 
 
-def reject_non_finite(value: Any) -> None:
-    """Refuse NaN and the infinities, which Python's JSON reader lets in and JSON has no way to write."""
+def reject_unwritable(value: Any) -> None:
+    """Refuse what Python's JSON reader lets in and JSON has no way to write: NaN, the infinities, and names of
+    fields that hold half of a surrogate pair."""
     if isinstance(value, float) and not math.isfinite(value):
         raise InvalidInput("A number is NaN, infinite or too large for JSON.")
     if isinstance(value, dict):
-        for item in cast(dict[object, Any], value).values():
-            reject_non_finite(item)
+        for name, item in cast(dict[object, Any], value).items():
+            _reject_half_pairs(name)
+            reject_unwritable(item)
     elif isinstance(value, list):
         for item in cast(list[Any], value):
-            reject_non_finite(item)
+            reject_unwritable(item)
+
+
+def _reject_half_pairs(name: object) -> None:
+    try:
+        str(name).encode()
+    except UnicodeEncodeError:
+        raise InvalidInput(
+            "The name of a field holds half of a surrogate pair, which is no character."
+        ) from None
 
 
 def reject_unknown(given: Mapping[str, Any], known: Collection[str], what: str) -> None:

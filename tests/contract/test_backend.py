@@ -177,6 +177,7 @@ class TestRefusals:
                 "bookAppointment",
             ),
             ({"agent_overrides": {"nope": 1}}, InvalidInput, "agent_overrides has no field 'nope'"),
+            ({"agent_overrides": {"variables": {"\ud800": "x"}}}, InvalidInput, "surrogate"),
             ({"suite_id": "b7a7fb0a-5d8c-4d6e-9d2d-6d8e8f1e2a11"}, NotFound, "suite"),
         ],
     )
@@ -333,6 +334,7 @@ class TestSuiteRuns:
         assert (aggregate.pass_rate, aggregate.score_avg, aggregate.in_flight) == (0.5, 50, 0)
         assert aggregate.ended_at is not None
         assert [run.case_id for run in aggregate.runs] == [good.id, bad.id]
+        assert [run.id for run in aggregate.runs] == started.run_ids
         assert all(run.case and run.case.persona for run in aggregate.runs)
         listed = await backend.suite_runs(suite.id)
         assert listed == [aggregate.model_copy(update={"runs": []})]
@@ -351,7 +353,7 @@ class TestSuiteRuns:
         await make_case(backend, suite_id=suite.id)
         first = await backend.start_suite_run(suite.id, idempotency_key="k")
         again = await backend.start_suite_run(suite.id, idempotency_key="k")
-        assert again.suite_run_id == first.suite_run_id
+        assert (again.suite_run_id, again.run_ids) == (first.suite_run_id, first.run_ids)
         with pytest.raises(InvalidInput, match="another suite"):
             await backend.start_suite_run(other.id, idempotency_key="k")
 

@@ -21,6 +21,7 @@ from mcp_agent_eval.types import (
     Persona,
     Run,
     RunStatus,
+    StartedSuiteRun,
     Suite,
     SuiteRun,
     TerminationReason,
@@ -196,10 +197,10 @@ def verdict_answer(run: Run) -> Answer:
     }
 
 
-def suite_start_answer(aggregate: SuiteRun) -> Answer:
+def suite_start_answer(started: StartedSuiteRun) -> Answer:
     """The receipt for a suite run that was queued."""
     return {
-        "suite_run_id": aggregate.suite_run_id,
-        "run_ids": [run.id for run in aggregate.runs],
+        "suite_run_id": started.suite_run_id,
+        "run_ids": started.run_ids,
         "company_id": LOCAL_COMPANY,
     }

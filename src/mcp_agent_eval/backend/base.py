@@ -18,6 +18,7 @@ from mcp_agent_eval.types import (
     Page,
     Run,
     RunFilter,
+    StartedSuiteRun,
     SuiteRun,
     Turn,
 )
@@ -81,7 +82,7 @@ class Backend(Protocol):
 
     async def start_suite_run(
         self, suite_id: str, *, agent_overrides: Json | None = None, idempotency_key: str | None = None
-    ) -> SuiteRun:
+    ) -> StartedSuiteRun:
         """Queue one execution of every case of a suite. Raises as `start_run`, and InvalidInput for a
         suite without cases."""
         ...

@@ -16,7 +16,18 @@ from mcp_agent_eval.engine.store.sqlite import open_sqlite
 from mcp_agent_eval.engine.worker import Worker
 from mcp_agent_eval.engine.workshop import Workshop
 from mcp_agent_eval.settings import Settings
-from mcp_agent_eval.types import Capabilities, Json, Kind, ModelCall, Page, Run, RunFilter, SuiteRun, Turn
+from mcp_agent_eval.types import (
+    Capabilities,
+    Json,
+    Kind,
+    ModelCall,
+    Page,
+    Run,
+    RunFilter,
+    StartedSuiteRun,
+    SuiteRun,
+    Turn,
+)
 from mcp_agent_eval.types.nouns import Noun
 
 
@@ -62,7 +73,7 @@ class EmbeddedBackend:
 
     async def start_suite_run(
         self, suite_id: str, *, agent_overrides: Json | None = None, idempotency_key: str | None = None
-    ) -> SuiteRun:
+    ) -> StartedSuiteRun:
         return await self._runs.start_suite(suite_id, agent_overrides, idempotency_key)
 
     async def run(self, id: str) -> Run:

@@ -24,35 +24,65 @@ class Cast:
     needs: tuple[str, ...]
 
 
-def cast_run(connection: Connection, models: Models, case: Case, overrides: Json | None) -> Cast:
-    """A run of a case.
+class Caster:
+    """Puts runs together, within one transaction: an agent or persona that several cases share is read once."""
 
-    Raises:
-        NotFound: the case's agent was deleted.
-        InvalidInput: the overrides do not fit, or the agent is not active.
-        NotConfigured: there is no model for a role.
-    """
-    stored = nouns.get(connection, Agent, case.agent_id)
-    if stored is None:
-        raise not_found("agent", case.agent_id)
-    agent = with_tools(connection, stored)
-    snapshot = _snapshot(connection, case, agent, layered(case.agent_overrides, overrides))
-    if not agent.is_active:
-        raise InvalidInput(
-            f"The agent {agent.name!r} is not active.",
-            hint=f'update(kind="agent", id="{agent.id}", changes={{"is_active": true}})',
+    def __init__(self, connection: Connection, models: Models) -> None:
+        self._connection = connection
+        self._models = models
+        self._agents: dict[str, Agent] = {}
+        self._personas: dict[str, Persona] = {}
+
+    def run(self, case: Case, overrides: Json | None) -> Cast:
+        """A run of a case.
+
+        Raises:
+            NotFound: the case's agent was deleted.
+            InvalidInput: the overrides do not fit, or the agent is not active.
+            NotConfigured: there is no model for a role.
+        """
+        agent = self._agent(case.agent_id)
+        if agent.deleted_at is not None:
+            raise not_found("agent", case.agent_id)
+        snapshot = self._snapshot(case, agent, layered(case.agent_overrides, overrides))
+        if not agent.is_active:
+            raise InvalidInput(
+                f"The agent {agent.name!r} is not active.",
+                hint=f'update(kind="agent", id="{agent.id}", changes={{"is_active": true}})',
+            )
+        run = _run(snapshot, self._models)
+        return Cast(run, snapshot, _needs(run, self._models))
+
+    def failure(self, case: Case, cause: EvalError) -> Cast:
+        """A run that is over before it began, because its case cannot be run any more."""
+        snapshot = self._snapshot(case, self._agent(case.agent_id), {})
+        return Cast(_failed(_bare_run(snapshot), cause), snapshot, ())
+
+    def _snapshot(self, case: Case, agent: Agent, overrides: Json) -> Snapshot:
+        """A case goes on working with a persona that was deleted."""
+        bare = case.model_copy(update={"agent": None, "persona": None})
+        return Snapshot.model_construct(
+            case=bare, persona=self._persona(case.persona_id), agent=agent, overrides=overrides
         )
-    run = _run(snapshot, models)
-    return Cast(run, snapshot, _needs(run, models))
+
+    def _agent(self, id: str) -> Agent:
+        if id not in self._agents:
+            stored = nouns.get(self._connection, Agent, id, deleted=True)
+            assert stored is not None, "a case's agent may be deleted but is never gone"
+            self._agents[id] = with_tools(self._connection, stored)
+        return self._agents[id]
+
+    def _persona(self, id: str) -> Persona:
+        if id not in self._personas:
+            stored = nouns.get(self._connection, Persona, id, deleted=True)
+            assert stored is not None, "a case's persona may be deleted but is never gone"
+            self._personas[id] = stored
+        return self._personas[id]
 
 
-def cast_failure(connection: Connection, case: Case, cause: EvalError) -> Cast:
-    """A run that is over before it began, because its case cannot be run any more."""
-    agent = nouns.get(connection, Agent, case.agent_id, deleted=True)
-    assert agent is not None, "a case's agent may be deleted but is never gone"
-    snapshot = _snapshot(connection, case, agent, {})
+def _failed(run: Run, cause: EvalError) -> Run:
     at = now()
-    run = _bare_run(snapshot).model_copy(
+    return run.model_copy(
         update={
             "status": "failed",
             "queue_status": "done",
@@ -63,15 +93,6 @@ def cast_failure(connection: Connection, case: Case, cause: EvalError) -> Cast:
             "duration_ms": 0,
         }
     )
-    return Cast(run, snapshot, ())
-
-
-def _snapshot(connection: Connection, case: Case, agent: Agent, overrides: Json) -> Snapshot:
-    """A case goes on working with a persona that was deleted."""
-    persona = nouns.get(connection, Persona, case.persona_id, deleted=True)
-    assert persona is not None, "a case's persona may be deleted but is never gone"
-    bare = case.model_copy(update={"agent": None, "persona": None})
-    return Snapshot(case=bare, persona=persona, agent=agent, overrides=overrides)
 
 
 def _run(snapshot: Snapshot, models: Models) -> Run:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 from uuid import uuid4
 
 import anyio
 
-from mcp_agent_eval.engine.casting import Cast, cast_failure, cast_run
+from mcp_agent_eval.engine.casting import Cast, Caster
 from mcp_agent_eval.engine.catalogue import not_found
-from mcp_agent_eval.engine.snapshot import Snapshot
+from mcp_agent_eval.engine.snapshot import CaseReader, Snapshot
 from mcp_agent_eval.engine.store import journal, nouns, queue, runs, suite_runs
 from mcp_agent_eval.engine.store.database import Connection, Work
 from mcp_agent_eval.engine.store.runs import NewRun
@@ -24,6 +25,7 @@ from mcp_agent_eval.types import (
     Page,
     Run,
     RunFilter,
+    StartedSuiteRun,
     Suite,
     SuiteRun,
     Turn,
@@ -57,7 +59,7 @@ class Runs:
             case = nouns.get(connection, Case, case_id)
             if case is None:
                 raise not_found("case", case_id)
-            cast = cast_run(connection, self._workshop.models, case, overrides)
+            cast = Caster(connection, self._workshop.models).run(case, overrides)
             runs.insert(connection, [_new(cast, key=key)])
             return _with_case(cast.run, cast.snapshot)
 
@@ -65,13 +67,14 @@ class Runs:
         self._worker.wake()
         return run
 
-    async def start_suite(self, suite_id: str, overrides: Json | None, key: str | None) -> SuiteRun:
+    async def start_suite(self, suite_id: str, overrides: Json | None, key: str | None) -> StartedSuiteRun:
         """Queue one execution of every case of a suite, or return the suite run that `key` started before."""
 
-        def work(connection: Connection) -> SuiteRun:
+        def work(connection: Connection) -> StartedSuiteRun:
             if key and (earlier := suite_runs.by_idempotency_key(connection, key)):
-                return _same_suite(earlier, suite_id)
-            return _aggregate(connection, self._queue_suite(connection, suite_id, overrides, key))
+                return _started(connection, _same_suite(earlier, suite_id))
+            id = self._queue_suite(connection, suite_id, overrides, key)
+            return _started(connection, _aggregate(connection, id))
 
         aggregate = await self._database.write(work)
         self._worker.wake()
@@ -86,7 +89,7 @@ class Runs:
 
         def work(connection: Connection) -> Page[Run]:
             page = runs.page(connection, filter)
-            return page.model_copy(update={"data": [_expanded(connection, run) for run in page.data]})
+            return page.model_copy(update={"data": _all_expanded(connection, page.data)})
 
         return await self._database.read(work)
 
@@ -132,8 +135,8 @@ class Runs:
             aggregate = _aggregate(connection, id)
             if not with_runs:
                 return aggregate
-            members = [_expanded(connection, run) for run in suite_runs.runs_of(connection, id)]
-            return aggregate.model_copy(update={"runs": members})
+            members = suite_runs.runs_of(connection, id)
+            return aggregate.model_copy(update={"runs": _all_expanded(connection, members)})
 
         return await self._database.read(work)
 
@@ -184,19 +187,21 @@ class Runs:
             )
         execution = NewSuiteRun(str(uuid4()), suite.id, suite.parallelism, now(), overrides, key)
         suite_runs.insert(connection, execution)
-        members = [self._member(connection, case, overrides) for case in cases]
+        caster = Caster(connection, self._workshop.models)
+        members = [_member(caster, case, overrides) for case in cases]
         runs.insert(
             connection,
             [_new(member, suite_run_id=execution.id, position=n) for n, member in enumerate(members)],
         )
         return execution.id
 
-    def _member(self, connection: Connection, case: Case, overrides: Json | None) -> Cast:
-        """A suite's run of one case. A case that became impossible fails alone and is seen to."""
-        try:
-            return cast_run(connection, self._workshop.models, case, overrides)
-        except NotFound as exc:
-            return cast_failure(connection, case, exc)
+
+def _member(caster: Caster, case: Case, overrides: Json | None) -> Cast:
+    """A suite's run of one case. A case that became impossible fails alone and is seen to."""
+    try:
+        return caster.run(case, overrides)
+    except NotFound as exc:
+        return caster.failure(case, exc)
 
 
 def _new(cast: Cast, *, suite_run_id: str | None = None, position: int = 0, key: str | None = None) -> NewRun:
@@ -229,9 +234,21 @@ def _aggregate(connection: Connection, id: str) -> SuiteRun:
     raise NotFound(f"There is no suite run {id!r}.", hint="Call list_runs to see the newest.")
 
 
+def _started(connection: Connection, aggregate: SuiteRun) -> StartedSuiteRun:
+    ids = suite_runs.run_ids_of(connection, aggregate.suite_run_id)
+    return StartedSuiteRun.model_validate(dict(aggregate) | {"run_ids": ids})
+
+
 def _expanded(connection: Connection, run: Run) -> Run:
     """The run with its case, agent and persona as they were when it was made."""
-    return _with_case(run, Snapshot.read(runs.snapshot(connection, run.id) or {}))
+    return _all_expanded(connection, [run])[0]
+
+
+def _all_expanded(connection: Connection, found: Sequence[Run]) -> list[Run]:
+    cases = CaseReader()
+    return [
+        run.model_copy(update={"case": cases.read(runs.snapshot(connection, run.id) or {})}) for run in found
+    ]
 
 
 def _with_case(run: Run, snapshot: Snapshot) -> Run:

@@ -30,6 +30,31 @@ class Snapshot(Model):
         return effective(self.agent, self.overrides)
 
 
+class CaseReader:
+    """Reads the cases of many snapshots, expanded; an agent or persona that is the same in several is read once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str, str], Agent | Persona] = {}
+
+    def read(self, stored: Json) -> Case:
+        """The case of a snapshot, with its agent and persona."""
+        case = Case.model_validate(stored["case"], context=TRUSTED)
+        parts = {
+            "agent": self._part(Agent, stored["agent"]),
+            "persona": self._part(Persona, stored["persona"]),
+        }
+        return case.model_copy(update=parts)
+
+    def _part(self, cls: type[Agent] | type[Persona], stored: Json) -> Agent | Persona:
+        # Shared tools change without the agent that has them, so such agents are never taken for the same.
+        if stored.get("tool_ids"):
+            return cls.model_validate(stored, context=TRUSTED)
+        key = (cls.__name__, stored["id"], stored["updated_at"])
+        if key not in self._known:
+            self._known[key] = cls.model_validate(stored, context=TRUSTED)
+        return self._known[key]
+
+
 def layered(*layers: Json | None) -> Json:
     """Overrides, weakest first, as one: a field of a later layer replaces the same field whole."""
     merged: Json = {}

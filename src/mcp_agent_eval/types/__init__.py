@@ -29,7 +29,7 @@ from mcp_agent_eval.types.run import (
     TurnRole,
 )
 from mcp_agent_eval.types.suite import Suite, SuiteDraft
-from mcp_agent_eval.types.suite_run import SuiteRun
+from mcp_agent_eval.types.suite_run import StartedSuiteRun, SuiteRun
 from mcp_agent_eval.types.tool import Tool, ToolDraft, ToolRecord
 
 __all__ = [
@@ -60,6 +60,7 @@ __all__ = [
     "Run",
     "RunFilter",
     "RunStatus",
+    "StartedSuiteRun",
     "Suite",
     "SuiteDraft",
     "SuiteRun",

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from mcp_agent_eval.types.base import Json, Language, Model, Stamped, Text
+from mcp_agent_eval.types.base import Id, Json, Language, Model, Stamped, Text
 from mcp_agent_eval.types.tool import Tool
 
 WebhookEvent = Literal[
@@ -52,7 +52,7 @@ class AgentDraft(Model):
     agent_speaks_first: bool = True
     tools: list[Tool] = Field(default_factory=list[Tool])
     """Its own tools. As it is read, those that `tool_ids` attaches follow them."""
-    tool_ids: list[str] = Field(default_factory=list)
+    tool_ids: list[Id] = Field(default_factory=list[Id])
     """Tool records that the agent shares with others. (Ours.)"""
     variables: dict[str, str | None] = Field(default_factory=dict)
     """Values for `{{Name}}` in the system prompt and the greeting. (Ours: the contract sets them per call.)"""

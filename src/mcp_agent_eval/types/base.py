@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo
 
 LOCAL_COMPANY = "00000000-0000-4000-8000-000000000000"
 """The contract stamps a company on every row; the embedded engine has just this one."""
@@ -28,6 +28,8 @@ def not_blank(text: str) -> str:
 Text = Annotated[str, AfterValidator(not_blank)]
 Moment = Annotated[datetime, Field(strict=False)]
 """A point in time; in JSON, a text in the form of ISO 8601."""
+Id = Annotated[str, StringConstraints(to_lower=True)]
+"""The id of something else; in upper case it means the same."""
 Language = Literal["en", "he"]
 
 Limit = Annotated[int, Field(ge=1, le=100)]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BeforeValidator, Field, model_serializer, model_validator
 
 from mcp_agent_eval.types.agent import Agent
-from mcp_agent_eval.types.base import Json, Model, Stamped, Text
+from mcp_agent_eval.types.base import Id, Json, Model, Stamped, Text
 from mcp_agent_eval.types.persona import Persona
 
 AssertionType = Literal["must_say", "must_not_say", "must_call_tool", "must_reach_node", "custom_llm_judge"]
@@ -82,11 +82,11 @@ class CaseDraft(Model):
     """What a user says of a case. `max_turns` counts spoken turns of both sides, the greeting included."""
 
     name: Text
-    agent_id: str
-    persona_id: str
+    agent_id: Id
+    persona_id: Id
     scenario: Text
     description: str | None = None
-    suite_id: str | None = None
+    suite_id: Id | None = None
     success_criteria: list[Assertion] = Field(default_factory=list[Assertion])
     max_turns: int = Field(20, ge=1, le=100)
     pass_threshold: float = Field(80, ge=0, le=100)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from mcp_agent_eval.types.base import Model, Stamped, Text
+from mcp_agent_eval.types.base import Id, Model, Stamped, Text
 
 
 class SuiteDraft(Model):
@@ -12,7 +12,7 @@ class SuiteDraft(Model):
 
     name: Text
     description: str | None = None
-    agent_id: str | None = None
+    agent_id: Id | None = None
     parallelism: int = Field(1, ge=1, le=16)
 
 

@@ -41,3 +41,9 @@ class SuiteRun(Model):
     def is_final(self) -> bool:
         """Whether no run of it can change any more."""
         return self.in_flight == 0
+
+
+class StartedSuiteRun(SuiteRun):
+    """A suite run that was just started: `run_ids` are those of its runs, in the order of its cases."""
+
+    run_ids: list[str]

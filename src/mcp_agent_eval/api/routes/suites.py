@@ -25,7 +25,7 @@ class SuiteRunVerbs:
         started = await self._backend.start_suite_run(
             id, agent_overrides=options.agent_overrides, idempotency_key=idempotency_key
         )
-        return answer(suite_start_answer(await self._backend.suite_run(started.suite_run_id)), 202)
+        return answer(suite_start_answer(started), 202)
 
     async def list(self, id: Id) -> Response:
         """Newest first, without the runs themselves."""

@@ -18,7 +18,18 @@ from mcp_agent_eval.backend.hosted.watching import FIRST
 from mcp_agent_eval.background import background_tasks
 from mcp_agent_eval.engine.signals import Signals
 from mcp_agent_eval.settings import Settings
-from mcp_agent_eval.types import Capabilities, Json, Kind, ModelCall, Page, Run, RunFilter, SuiteRun, Turn
+from mcp_agent_eval.types import (
+    Capabilities,
+    Json,
+    Kind,
+    ModelCall,
+    Page,
+    Run,
+    RunFilter,
+    StartedSuiteRun,
+    SuiteRun,
+    Turn,
+)
 from mcp_agent_eval.types.nouns import Noun
 
 
@@ -76,7 +87,7 @@ class HostedBackend:
 
     async def start_suite_run(
         self, suite_id: str, *, agent_overrides: Json | None = None, idempotency_key: str | None = None
-    ) -> SuiteRun:
+    ) -> StartedSuiteRun:
         return await self._suite_runs.start(suite_id, agent_overrides, idempotency_key)
 
     async def run(self, id: str) -> Run:

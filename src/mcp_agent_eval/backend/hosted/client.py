@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from collections.abc import Mapping
@@ -83,8 +84,16 @@ class ApiClient:
             RateLimited: the limit is used up for longer than anybody waits.
             EvalError: whatever the API answered, by its code.
         """
+        # In ASCII, JSON can say everything, half of a surrogate pair included: the API is to refuse it.
+        content = None if body is None else json.dumps(body).encode()
+        kind = {} if body is None else {"Content-Type": "application/json"}
         request = self._http.build_request(
-            method, path, params=params, json=body, headers=headers, timeout=_timeout(seconds)
+            method,
+            path,
+            params=params,
+            content=content,
+            headers={**kind, **(headers or {})},
+            timeout=_timeout(seconds),
         )
         attempt = 0
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import uuid4
 
 from mcp_agent_eval.backend.hosted import reading
@@ -12,7 +13,7 @@ from mcp_agent_eval.backend.hosted.server import Server
 from mcp_agent_eval.backend.hosted.watching import FIRST, Watches
 from mcp_agent_eval.engine.references import nothing
 from mcp_agent_eval.errors import NotFound, NotSupported, OutcomeUnknown
-from mcp_agent_eval.types import Json, RunFilter, SuiteRun
+from mcp_agent_eval.types import Json, RunFilter, StartedSuiteRun, SuiteRun
 from mcp_agent_eval.validation import key_of_another
 
 
@@ -25,19 +26,20 @@ class SuiteRuns:
         self._runs = runs
         self._watches: Watches[SuiteRun] = Watches(self._look, lambda _: None, first=first)
         self._suites: dict[str, str] = {}
-        self._keys: dict[str, tuple[str, str]] = {}
+        self._keys: dict[str, tuple[str, _Started]] = {}
 
-    async def start(self, suite_id: str, overrides: Json | None, key: str | None) -> SuiteRun:
+    async def start(self, suite_id: str, overrides: Json | None, key: str | None) -> StartedSuiteRun:
         """Start every case of a suite; the aggregate as it is then."""
         if not is_id(suite_id):
             raise nothing("suite", suite_id)
         if await self._server.has("idempotency_key"):
             headers = {"Idempotency-Key": key or str(uuid4())}
-            id = await self._ask_for(suite_id, overrides, headers=headers)
+            started = await self._ask_for(suite_id, overrides, headers=headers)
         else:
-            id = await self._start_once(suite_id, overrides, key)
-        self._suites[id] = suite_id
-        return await self.get(id, with_runs=False)
+            started = await self._start_once(suite_id, overrides, key)
+        self._suites[started.id] = suite_id
+        aggregate = await self.get(started.id, with_runs=False)
+        return StartedSuiteRun.model_validate(dict(aggregate) | {"run_ids": list(started.run_ids)})
 
     async def get(self, id: str, *, with_runs: bool) -> SuiteRun:
         """The aggregate of a suite run."""
@@ -103,28 +105,33 @@ class SuiteRuns:
             )
         return found[0].suite_id
 
-    async def _start_once(self, suite_id: str, overrides: Json | None, key: str | None) -> str:
+    async def _start_once(self, suite_id: str, overrides: Json | None, key: str | None) -> _Started:
         """A start that must not be repeated. When its answer is lost, the suite run is looked for."""
         if key and key in self._keys:
-            started_suite, id = self._keys[key]
+            started_suite, started = self._keys[key]
             if started_suite != suite_id:
                 raise key_of_another("suite")
-            return id
+            return started
         before = {one.suite_run_id for one in await self.of_suite(suite_id)}
         try:
-            id = await self._ask_for(suite_id, overrides)
-        except OutcomeUnknown:
-            fresh = [one for one in await self.of_suite(suite_id) if one.suite_run_id not in before]
-            if len(fresh) != 1:
-                raise
-            id = fresh[0].suite_run_id
+            started = await self._ask_for(suite_id, overrides)
+        except OutcomeUnknown as exc:
+            started = await self._found(suite_id, before, exc)
         if key:
-            self._keys[key] = (suite_id, id)
-        return id
+            self._keys[key] = (suite_id, started)
+        return started
+
+    async def _found(self, suite_id: str, before: set[str], lost: OutcomeUnknown) -> _Started:
+        fresh = [one for one in await self.of_suite(suite_id) if one.suite_run_id not in before]
+        if len(fresh) != 1:
+            raise lost
+        self._suites[fresh[0].suite_run_id] = suite_id
+        whole = await self.get(fresh[0].suite_run_id, with_runs=True)
+        return _Started(whole.suite_run_id, tuple(run.id for run in whole.runs))
 
     async def _ask_for(
         self, suite_id: str, overrides: Json | None, *, headers: dict[str, str] | None = None
-    ) -> str:
+    ) -> _Started:
         answer = await self._client.send(
             "POST",
             f"/agent-eval/suites/{suite_id}/run",
@@ -132,7 +139,15 @@ class SuiteRuns:
             headers=headers,
             repeatable=headers is not None,
         )
-        return reading.text(answer, "suite_run_id")
+        return _Started(reading.text(answer, "suite_run_id"), tuple(reading.texts(answer, "run_ids")))
+
+
+@dataclass(frozen=True, slots=True)
+class _Started:
+    """What the API answers to a start."""
+
+    id: str
+    run_ids: tuple[str, ...]
 
 
 def _path(suite_id: str) -> str:

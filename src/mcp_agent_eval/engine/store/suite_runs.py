@@ -58,6 +58,11 @@ def runs_of(connection: Connection, id: str) -> list[Run]:
     return [rows.run(row) for row in connection.all("list_runs_of_suite_run", suite_run_id=id)]
 
 
+def run_ids_of(connection: Connection, id: str) -> list[str]:
+    """The ids of its runs, in the order of its cases."""
+    return [row["id"] for row in connection.all("list_run_ids_of_suite_run", suite_run_id=id)]
+
+
 def candidates(connection: Connection, reference: str, limit: int = 6) -> list[str]:
     """The ids that a reference may mean: just this one, else those that begin with it."""
     return [row["id"] for row in lookup(connection, "suite_runs", reference, limit=limit)]

@@ -54,6 +54,10 @@ WHERE 1 = 1
 -- The runs of a suite run, in the order of its cases.
 SELECT * FROM whole_runs WHERE suite_run_id = :suite_run_id ORDER BY position, serial;
 
+-- name: list_run_ids_of_suite_run
+-- Their ids alone.
+SELECT id FROM runs WHERE suite_run_id = :suite_run_id ORDER BY position, serial;
+
 -- name: find_{table}s_by_id
 -- for table: run, suite_run
 -- The one with just this id.
