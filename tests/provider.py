@@ -39,7 +39,7 @@ class Provider:
         message = {"role": "assistant", "content": answer} if isinstance(answer, str) else answer
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         usage = {"prompt_tokens": 1000, "completion_tokens": 100}
-        return JSONResponse({"model": body["model"], "choices": [choice], "usage": usage})
+        return JSONResponse({"model": body.get("model", "a model"), "choices": [choice], "usage": usage})
 
 
 @asynccontextmanager
@@ -57,6 +57,8 @@ async def provider(answer: Answer, *, open_gate: bool = True) -> AsyncIterator[P
         with anyio.fail_after(10):
             while not server.started:
                 await anyio.lowlevel.checkpoint()
-        yield running
-        running.gate.set()
-        server.should_exit = True
+        try:
+            yield running
+        finally:
+            running.gate.set()
+            server.should_exit = True

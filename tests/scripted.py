@@ -32,6 +32,8 @@ class ScriptedModel:
 class MemoryJournal:
     """Asks the model every time, keeps the turns, and says that a cancel was asked for after `cancel_after`."""
 
+    recalled = False
+
     def __init__(self, cancel_after: int | None = None) -> None:
         self.commits: list[list[Turn]] = []
         self._cancel_after = cancel_after

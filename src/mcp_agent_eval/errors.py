@@ -6,6 +6,7 @@
     │   └── ImpossibleAssertion      an assertion that could never hold for this agent
     ├── NotConfigured           400  a setting is missing, and which one
     ├── RunFinished             400  the run is over, nothing is left to cancel
+    ├── ConsentNeeded           400  the user has to agree first
     ├── Unauthorized            401  who calls may not do this
     │   ├── MissingKey               no key was sent
     │   ├── InvalidKey               the key is unknown or was revoked
@@ -81,6 +82,13 @@ class RunFinished(EvalError):
     """The run is already over, so there is nothing left to cancel."""
 
     code = "RUN_FINISHED"
+    status = 400
+
+
+class ConsentNeeded(EvalError):
+    """What was asked for acts in the world, and the user has not agreed to it."""
+
+    code = "CONSENT_NEEDED"
     status = 400
 
 

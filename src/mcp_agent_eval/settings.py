@@ -60,6 +60,7 @@ class Settings(BaseSettings):
     model_deadline: float = Field(180, gt=0)
     model_attempts: int = Field(5, ge=1, le=20)
     prices: dict[str, dict[str, float]] = Field(default_factory=dict)
+    allow_private_addresses: bool = False
     persona_end_marker: str = "[END OF CALL]"
     persona_end_tool: bool = True
 

@@ -95,20 +95,6 @@ async def test_an_assertion_without_its_field_says_which_one_it_needs(client: Cl
     assert "success_criteria[0]: must_say needs 'pattern'" in error["error"]
 
 
-async def test_a_real_tool_policy_is_refused_as_long_as_tools_cannot_fire(client: Client) -> None:
-    await create_clinic(client)
-    error = await refused(
-        client,
-        "create_case",
-        name="x",
-        agent_id="Clinic",
-        persona_id="Maya",
-        scenario="s",
-        tool_policy="real",
-    )
-    assert "Use 'mock'" in error["error"]
-
-
 async def test_a_suite_without_cases_cannot_be_run(client: Client) -> None:
     await call(client, "create_suite", name="Empty")
     error = await refused(client, "run_suite", suite_id="Empty")

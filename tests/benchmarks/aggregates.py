@@ -26,6 +26,7 @@ from mcp_agent_eval.engine.signals import Signals
 from mcp_agent_eval.engine.store import nouns, rows
 from mcp_agent_eval.engine.store.database import Connection
 from mcp_agent_eval.engine.store.sqlite import open_sqlite
+from mcp_agent_eval.engine.webhooks.fire import Webhooks
 from mcp_agent_eval.engine.worker import Worker
 from mcp_agent_eval.engine.workshop import Workshop
 from mcp_agent_eval.settings import Settings
@@ -93,7 +94,9 @@ async def measure(folder: Path, size: int) -> None:
     database = await open_sqlite(f"sqlite:///{path}")
     settings = Settings.read(database_url=f"sqlite:///{path}", agent_model="offline", persona_model="offline")
     signals = Signals()
-    workshop = Workshop(settings, database, Models(settings), Prices({}), signals)
+    workshop = Workshop(
+        settings, database, Models(settings), Prices({}), signals, Webhooks(allow_private=False)
+    )
     runs = Runs(workshop, Worker(workshop))
     backend = EmbeddedBackend("", Catalogue(database), References(database), runs, signals)
     suite_id = await database.write(lambda connection: fill(connection, size))

@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from mcp_agent_eval.backend.base import Backend
+from mcp_agent_eval.engine.flows.check import FlowInvalid
 from mcp_agent_eval.errors import (
     AmbiguousReference,
     EvalError,
@@ -23,6 +24,7 @@ from mcp_agent_eval.errors import (
 from mcp_agent_eval.settings import Settings
 from mcp_agent_eval.types import Agent, Case, Run, RunFilter, SuiteRun
 from tests.behaviour.clinic import BOOK, CALLS_TOOL, PROMPT, READS_BACK, SAYS_BACK
+from tests.behaviour.test_flows import FLOW
 from tests.legs import LEGS, leg
 from tests.provider import Provider, provider
 from tests.support import OFFLINE
@@ -158,6 +160,30 @@ class TestNouns:
         for name in ("\u202etfel ot thgir", "💣 and \u0000 nul", "'; DROP TABLE cases; --", "ﬀ İ ß"):
             persona = await backend.create("persona", PERSONA | {"name": name})
             assert (await backend.get("persona", persona.id)).name == name
+
+
+class TestFlows:
+    async def test_a_flow_is_walked_without_a_model(self, backend: Backend) -> None:
+        tool = await backend.create("tool", BOOK | {"name": "bookAppointment"})
+        nodes = [node | {"tool_id": tool.id} if node["id"] == "book" else node for node in FLOW["nodes"]]
+        draft = {"name": "F", "type": "flow", "system_prompt": "p", "flow_config": FLOW | {"nodes": nodes}}
+        agent = await backend.create("agent", draft)
+        assert isinstance(agent, Agent)
+        assert [one.name for one in agent.tools] == ["bookAppointment"]
+        says = [{"role": "user", "text": "I want an appointment"}]
+        walked = await backend.simulate_flow(agent.id, transcript=says)
+        assert walked["ended_at_step_id"] == "done"
+        assert walked["named_results"] == {"book": {"success": True}}
+        with pytest.raises(InvalidInput, match="mock_tool_results"):
+            await backend.simulate_flow(agent.id, transcript=says, mock_tool_results={"ask": {"result": 1}})
+        with pytest.raises(NotFound, match="There is no agent"):
+            await backend.simulate_flow(str(uuid4()), transcript=says)
+
+    async def test_everything_that_is_wrong_with_a_flow_is_told(self, backend: Backend) -> None:
+        draft = {"name": "F", "type": "flow", "system_prompt": "p", "flow_config": {"nodes": []}}
+        with pytest.raises(FlowInvalid) as refused:
+            await backend.create("agent", draft)
+        assert {issue["code"] for issue in refused.value.issues} >= {"no_start", "no_terminal"}
 
 
 class TestRefusals:

@@ -66,7 +66,7 @@ async def test_the_root_lists_every_endpoint_with_its_scope(api: Caller) -> None
         "judge",
         "create_agents",
     }
-    assert len(listed) == 36
+    assert len(listed) == 37
     assert listed["GET", "/"] is None
     assert listed["POST", "/agents"] == "agent_eval:create"
     assert listed["POST", "/agent-eval/runs/{id}/cancel"] == "agent_eval:run"

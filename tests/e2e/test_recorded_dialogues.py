@@ -57,6 +57,19 @@ def tools_of(dialogue: dict[str, Any], context: dict[str, Any]) -> list[dict[str
     return tools
 
 
+ELSEWHERE = {"elsewhere": False, "elsewhere, streamed": True}
+"""The same dialogues with an agent that runs behind an OpenAI-compatible endpoint."""
+
+
+def player(dialogue: dict[str, Any], context: dict[str, Any], wire: str) -> dict[str, Any]:
+    """Who plays the agent: a prompt on one of the wires, or an endpoint."""
+    name = f"{dialogue['id']}#agent"
+    if wire not in ELSEWHERE:
+        return {"system_prompt": context["policy"], "model": f"{wire}:{name}"}
+    endpoint = {"protocol": "openai", "url": context["address"], "model": name, "stream": ELSEWHERE[wire]}
+    return {"type": "endpoint", "endpoint": endpoint}
+
+
 async def create(client: Client, dialogue: dict[str, Any], context: dict[str, Any], wire: str) -> str:
     """Agent, persona and case of a dialogue; the case's id."""
     opening = dialogue["messages"][0] if dialogue["agent_speaks_first"] else {}
@@ -64,18 +77,17 @@ async def create(client: Client, dialogue: dict[str, Any], context: dict[str, An
         client,
         "create_agent",
         name=dialogue["id"],
-        system_prompt=context["policy"],
         tools=tools_of(dialogue, context),
         agent_speaks_first=dialogue["agent_speaks_first"],
         greeting_message=opening.get("content"),
-        model=f"{wire}:{dialogue['id']}#agent",
+        **player(dialogue, context, wire),
     )
     persona = await call(
         client,
         "create_persona",
         name=dialogue["id"],
         identity_prompt=json.dumps(dialogue["persona"]),
-        model=f"{wire}:{dialogue['id']}#persona",
+        model=f"{'openai' if wire in ELSEWHERE else wire}:{dialogue['id']}#persona",
     )
     case = await call(
         client,
@@ -110,14 +122,16 @@ def verdicts(dialogue: dict[str, Any]) -> list[bool]:
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("wire", ["openai", "anthropic"])
+@pytest.mark.parametrize("wire", ["openai", "anthropic", *ELSEWHERE])
 async def test_every_recorded_dialogue_comes_out_as_it_was_recorded(wire: str, tmp_path: Path) -> None:
     contexts = json.loads(shared_path("real/contexts.json").read_text(encoding="utf-8"))
     with replayed_dialogues("--strict", "--stop", MARKER) as address:
         server = stdio_server(tmp_path, model_base_url=f"{address}/v1", judge_model="offline")
         async with Client(server) as client:
             for dialogue in dialogues():
-                case_id = await create(client, dialogue, contexts[dialogue["context"]], wire)
+                case_id = await create(
+                    client, dialogue, contexts[dialogue["context"]] | {"address": f"{address}/v1"}, wire
+                )
                 result = await call(client, "run_case", case_id=case_id)
                 await check(client, dialogue, result)
 

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from mcp import Client
 
 from mcp_agent_eval.backend.connect import connect
 from mcp_agent_eval.settings import Settings
+from tests.behaviour.clinic import create_clinic
 from tests.contract.test_backend import finished, make_case
-from tests.support import OFFLINE
+from tests.support import OFFLINE, call, refused, stdio_server
 
 
 def environment(folder: Path, **settings: str) -> dict[str, str]:
@@ -125,3 +127,22 @@ async def test_a_signal_ends_it_in_order_and_its_runs_go_on_elsewhere(tmp_path: 
     async with connect(settings) as link:
         run = await finished(link.backend, await link.backend.run(started.json()["id"]))
         assert run.status == "completed"
+
+
+async def test_an_mcp_server_elsewhere_works_on_it_with_a_key(tmp_path: Path) -> None:
+    env = environment(tmp_path, RATE_LIMIT="600")
+    key = make_key(env, "mcp")
+    with serving(env) as (address, _):
+        here = tmp_path / "elsewhere"
+        server = stdio_server(here, backend="hosted", api_url=address, api_key=key)
+        async with Client(server) as client:
+            case_id = await create_clinic(client)
+            run = await call(client, "run_case", case_id="Books a visit")
+            assert run["pass_fail"] is True
+            assert (await call(client, "list_runs", case_id=case_id))["total"] == 1
+        assert not here.exists()
+        wrong = stdio_server(here, backend="hosted", api_url=address, api_key="wrong")
+        async with Client(wrong) as client:
+            error = await refused(client, "list", kind="case")
+            assert error["code"] == "INVALID_KEY"
+            assert "wrong" not in str(error)

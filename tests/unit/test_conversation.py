@@ -11,7 +11,7 @@ from mcp_agent_eval.engine.conversation import Conversation, Ending, ToolLoop
 from mcp_agent_eval.engine.participants.base import Silent
 from mcp_agent_eval.engine.participants.persona import EndSignal, SimulatedPersona
 from mcp_agent_eval.engine.participants.prompt_agent import PromptAgent
-from mcp_agent_eval.engine.tools import MockedTools
+from mcp_agent_eval.engine.tools import Tools
 from mcp_agent_eval.types import AgentDraft, Persona
 from tests.scripted import MemoryJournal, ScriptedModel
 
@@ -53,7 +53,7 @@ class Stage:
                 caller, "You call.", self.persona_model, self.journal, EndSignal(marker)
             ),
             agent=PromptAgent(draft, self.agent_model, self.journal, at=AT),
-            tools=MockedTools(draft.tools, seed="case"),
+            tools=Tools(draft.tools, seed="case"),
             journal=self.journal,
             max_turns=max_turns,
             agent_opens=draft.agent_speaks_first,

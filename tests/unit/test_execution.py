@@ -15,7 +15,7 @@ from mcp_agent_eval.engine import execution
 from mcp_agent_eval.engine.store import queue, runs
 from mcp_agent_eval.engine.store.sqlite import open_sqlite
 from mcp_agent_eval.errors import InvalidInput, StoreError
-from mcp_agent_eval.lab.pack import load_pack
+from mcp_agent_eval.lab.packs.loading import load_pack
 from mcp_agent_eval.settings import Settings
 from mcp_agent_eval.types import Run
 from tests.provider import provider
@@ -57,7 +57,7 @@ async def test_a_fault_of_ours_fails_the_run_and_no_other(
 
     async with opened(tmp_path) as backend:
         with monkeypatch.context() as patch:
-            patch.setattr(execution, "_conversation", broken)
+            patch.setattr(execution, "set_stage", broken)
             run = await final(backend, await started(backend))
         assert (run.status, run.termination_reason, run.pass_fail) == ("failed", "error", None)
         assert run.error == "Internal error (ZeroDivisionError); the server's log has the details."

@@ -20,7 +20,7 @@ from mcp_agent_eval.engine.participants.persona import EndSignal, SimulatedPerso
 from mcp_agent_eval.engine.participants.prompt_agent import PromptAgent
 from mcp_agent_eval.engine.preflight import check_case
 from mcp_agent_eval.engine.scoring import evaluate
-from mcp_agent_eval.engine.tools import MockedTools
+from mcp_agent_eval.engine.tools import Tools
 from mcp_agent_eval.types import (
     NEEDS,
     OVERRIDABLE,
@@ -91,7 +91,7 @@ async def hold(name: str, agent: AgentDraft, *, end_tool: bool = True) -> Call:
         str(uuid5(NAMESPACE_URL, name)),
         persona=SimulatedPersona(persona, case.scenario, model, journal, EndSignal("[END]", tool=end_tool)),
         agent=PromptAgent(agent, model, journal, at=now()),
-        tools=MockedTools(agent.tools, seed=name),
+        tools=Tools(agent.tools, seed=name),
         journal=journal,
         max_turns=case.max_turns,
         agent_opens=agent.agent_speaks_first,

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from mcp_agent_eval import __version__
 from mcp_agent_eval.api.document import DocumentedApi
 from mcp_agent_eval.api.errors import install_handlers
+from mcp_agent_eval.api.routes.flows import add_flows
 from mcp_agent_eval.api.routes.nouns import add_nouns
 from mcp_agent_eval.api.routes.root import add_root
 from mcp_agent_eval.api.routes.runs import add_runs
@@ -32,4 +33,5 @@ def build_api(backend: Backend, *, block_seconds: float = 60) -> FastAPI:
     add_nouns(app, backend)
     add_runs(app, backend, block_seconds)
     add_suite_runs(app, backend)
+    add_flows(app, backend)
     return app

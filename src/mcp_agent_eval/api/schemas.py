@@ -16,7 +16,7 @@ from mcp_agent_eval.types import NEEDS, OVERRIDABLE, Json, Kind
 from mcp_agent_eval.types.nouns import DRAFTS, FIXED, NOUNS
 
 _PREFIX = "#/components/schemas/"
-_BODIES: tuple[type[BaseModel], ...] = (*DRAFTS.values(), RunOptions)
+_BODIES: tuple[type[BaseModel], ...] = (*DRAFTS.values(), RunOptions, shapes.FlowTest)
 _ANSWERS: tuple[type[BaseModel], ...] = (
     *NOUNS.values(),
     *shapes.LISTS.values(),
@@ -24,6 +24,7 @@ _ANSWERS: tuple[type[BaseModel], ...] = (
     shapes.TurnList,
     shapes.CallList,
     shapes.Verdict,
+    shapes.FlowWalk,
     shapes.Aggregate,
     shapes.SummaryList,
     shapes.SuiteStart,

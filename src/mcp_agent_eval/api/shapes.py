@@ -15,6 +15,7 @@ from mcp_agent_eval.types import (
     Agent,
     AssertionResult,
     Case,
+    Json,
     Kind,
     ModelCall,
     Page,
@@ -110,6 +111,31 @@ class SummaryList(Rows[Summary]):
     """The runs of a suite, newest first."""
 
 
+class FlowLine(Model):
+    """A line of a transcript; those of the agent change nothing."""
+
+    role: Literal["user", "caller", "persona", "agent", "assistant"]
+    text: str
+
+
+class FlowTest(Model):
+    """What a flow is walked along. `mock_tool_results` has `{"result": ...}` or `{"error": "..."}` by tool node."""
+
+    transcript: list[FlowLine]
+    mock_tool_results: dict[str, Json] = Field(default_factory=dict[str, Json])
+    flow_config: Json | None = None
+
+
+class FlowWalk(Model):
+    """The flow's events, results and arguments by node id, and the node at which it stands."""
+
+    trace: list[Json]
+    named_results: Json
+    slot_values: Json
+    ended_at_step_id: str
+    company_id: str
+
+
 class Verdict(Model):
     """The roll-up of a run. `score`, `pass_fail` and `results` are null until the run is settled."""
 
@@ -135,7 +161,7 @@ class Deleted(Model):
     success: Literal[True]
 
 
-class Endpoint(Model):
+class ListedEndpoint(Model):
     """One way to call this API. `scope` is null where no key is needed."""
 
     method: str
@@ -150,7 +176,7 @@ class Welcome(Model):
     name: str
     version: str
     extensions: list[str]
-    endpoints: list[Endpoint]
+    endpoints: list[ListedEndpoint]
 
 
 LISTS: Mapping[Kind, type[BaseModel]] = {

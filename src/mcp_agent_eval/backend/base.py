@@ -6,7 +6,7 @@ The surfaces (MCP tools, REST, the command line) speak to nothing else. Every ve
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol
 
@@ -85,6 +85,18 @@ class Backend(Protocol):
     ) -> StartedSuiteRun:
         """Queue one execution of every case of a suite. Raises as `start_run`, and InvalidInput for a
         suite without cases."""
+        ...
+
+    async def simulate_flow(
+        self,
+        agent_id: str,
+        *,
+        transcript: Sequence[Json],
+        mock_tool_results: Json | None = None,
+        flow_config: Json | None = None,
+    ) -> Json:
+        """Walk an agent's flow, or another in its place, along what a caller says, without any model:
+        `{trace, named_results, slot_values, ended_at_step_id}`. Raises NotFound, InvalidInput."""
         ...
 
     async def run(self, id: str) -> Run:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from mcp_agent_eval.backend.base import Reference
@@ -13,6 +13,7 @@ from mcp_agent_eval.engine.references import References
 from mcp_agent_eval.engine.runs import Runs
 from mcp_agent_eval.engine.signals import Signals
 from mcp_agent_eval.engine.store.sqlite import open_sqlite
+from mcp_agent_eval.engine.webhooks.fire import Webhooks
 from mcp_agent_eval.engine.worker import Worker
 from mcp_agent_eval.engine.workshop import Workshop
 from mcp_agent_eval.settings import Settings
@@ -76,6 +77,16 @@ class EmbeddedBackend:
     ) -> StartedSuiteRun:
         return await self._runs.start_suite(suite_id, agent_overrides, idempotency_key)
 
+    async def simulate_flow(
+        self,
+        agent_id: str,
+        *,
+        transcript: Sequence[Json],
+        mock_tool_results: Json | None = None,
+        flow_config: Json | None = None,
+    ) -> Json:
+        return await self._catalogue.simulate_flow(agent_id, transcript, mock_tool_results or {}, flow_config)
+
     async def run(self, id: str) -> Run:
         return await self._runs.get(id)
 
@@ -117,7 +128,8 @@ async def open_embedded(settings: Settings) -> AsyncGenerator[EmbeddedBackend]:
     database = await open_sqlite(settings.database_url)
     models = Models(settings)
     signals = Signals()
-    workshop = Workshop(settings, database, models, Prices(settings.prices), signals)
+    webhooks = Webhooks(allow_private=settings.allow_private_addresses)
+    workshop = Workshop(settings, database, models, Prices(settings.prices), signals, webhooks)
     worker = Worker(workshop)
     try:
         async with worker.working():

@@ -8,11 +8,12 @@ from uuid import uuid4
 from mcp_agent_eval.engine.attachments import with_tools
 from mcp_agent_eval.engine.catalogue import not_found
 from mcp_agent_eval.engine.models import Models
+from mcp_agent_eval.engine.preflight import check_agent
 from mcp_agent_eval.engine.snapshot import Snapshot, layered
 from mcp_agent_eval.engine.store import nouns
 from mcp_agent_eval.engine.store.database import Connection
 from mcp_agent_eval.errors import EvalError, InvalidInput
-from mcp_agent_eval.types import Agent, Case, Json, Persona, Run, now
+from mcp_agent_eval.types import Agent, AgentDraft, Case, Json, Persona, Run, now
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,17 @@ class Caster:
         agent = self._agent(case.agent_id)
         if agent.deleted_at is not None:
             raise not_found("agent", case.agent_id)
-        snapshot = self._snapshot(case, agent, layered(case.agent_overrides, overrides))
+        layers = layered(case.agent_overrides, overrides)
+        if "flow_config" in layers:
+            agent = with_tools(self._connection, agent, layers)
+        snapshot = self._snapshot(case, agent, layers)
         if not agent.is_active:
             raise InvalidInput(
                 f"The agent {agent.name!r} is not active.",
                 hint=f'update(kind="agent", id="{agent.id}", changes={{"is_active": true}})',
             )
+        if layers:
+            check_agent(snapshot.effective_agent())
         run = _run(snapshot, self._models)
         return Cast(run, snapshot, _needs(run, self._models))
 
@@ -99,12 +105,20 @@ def _run(snapshot: Snapshot, models: Models) -> Run:
     judged = any(assertion.type == "custom_llm_judge" for assertion in snapshot.case.success_criteria)
     return _bare_run(snapshot).model_copy(
         update={
-            "agent_model": models.name_for("agent", snapshot.effective_agent().model),
+            "agent_model": _agent_model(snapshot.effective_agent(), models),
             "persona_model": models.name_for("persona", snapshot.persona.model),
             "judge_model": models.name_for("judge", None) if judged else None,
             "agent_overrides": snapshot.overrides,
         }
     )
+
+
+def _agent_model(agent: AgentDraft, models: Models) -> str:
+    """An agent that runs elsewhere has no model that we know of; its address stands for it."""
+    return f"{_ELSEWHERE}{agent.endpoint.host}" if agent.endpoint else models.name_for("agent", agent.model)
+
+
+_ELSEWHERE = "endpoint:"
 
 
 def _bare_run(snapshot: Snapshot) -> Run:
@@ -120,4 +134,4 @@ def _bare_run(snapshot: Snapshot) -> Run:
 
 def _needs(run: Run, models: Models) -> tuple[str, ...]:
     names = [name for name in (run.agent_model, run.persona_model, run.judge_model) if name]
-    return tuple(sorted({models.endpoint(name) for name in names}))
+    return tuple(sorted({models.endpoint(name) for name in names if not name.startswith(_ELSEWHERE)}))

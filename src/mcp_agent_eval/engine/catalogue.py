@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import cast
 from uuid import uuid4
 
-from mcp_agent_eval.engine.attachments import attach_tools, with_tools
-from mcp_agent_eval.engine.preflight import check_agent, check_case
+from mcp_agent_eval.engine.attachments import attach_tools, shared_ids, with_tools
+from mcp_agent_eval.engine.flows.check import read_flow
+from mcp_agent_eval.engine.flows.simulator import simulate
+from mcp_agent_eval.engine.preflight import check_agent, check_case, check_tool, tool_references
 from mcp_agent_eval.engine.snapshot import effective
 from mcp_agent_eval.engine.store import nouns
 from mcp_agent_eval.engine.store.database import Connection, Database
@@ -21,6 +23,7 @@ from mcp_agent_eval.types import (
     Page,
     Persona,
     Suite,
+    ToolRecord,
     now,
 )
 from mcp_agent_eval.types.nouns import DRAFTS, FIXED, NOUNS, Draft, Noun
@@ -89,6 +92,22 @@ class Catalogue:
         if not await self._database.write(lambda connection: nouns.soft_delete(connection, cls, id, at)):
             raise not_found(kind, id)
 
+    async def simulate_flow(
+        self, agent_id: str, transcript: Sequence[Json], mocks: Json, flow_config: Json | None
+    ) -> Json:
+        """Walk the flow of an agent, or another in its place, without any model."""
+        override = {"flow_config": flow_config} if flow_config is not None else {}
+
+        def work(connection: Connection) -> AgentDraft:
+            agent = cast(Agent, require(connection, "agent", agent_id))
+            return effective(with_tools(connection, agent, override), override)
+
+        agent = await self._database.read(work)
+        if agent.flow_config is None:
+            raise InvalidInput(f"The agent {agent.name!r} is of type {agent.type!r} and has no flow to walk.")
+        flow = read_flow(agent.flow_config, tools=tool_references(agent))
+        return simulate(flow, transcript, mocks)
+
 
 _FILTERS = ("agent_id", "persona_id", "suite_id")
 
@@ -116,7 +135,8 @@ def _own_tools(draft: Draft) -> Draft:
     """An agent's draft without the tools that are attached: they come back in every answer, and so in a request."""
     if not isinstance(draft, AgentDraft):
         return draft
-    own = [tool.model_copy(update={"id": None}) for tool in draft.tools if tool.id not in draft.tool_ids]
+    shared = shared_ids(draft)
+    own = [tool.model_copy(update={"id": None}) for tool in draft.tools if tool.id not in shared]
     return draft.model_copy(update={"tools": own})
 
 
@@ -135,9 +155,11 @@ def not_found(kind: str, id: str) -> NotFound:
 def _check(connection: Connection, noun: Noun) -> None:
     """Refuse what could never work together."""
     if isinstance(noun, Agent):
-        check_agent(noun)
         for id in noun.tool_ids:
             require(connection, "tool", id)
+        check_agent(with_tools(connection, noun))
+    elif isinstance(noun, ToolRecord):
+        check_tool(noun)
     elif isinstance(noun, Case):
         _check_case(connection, noun)
     elif isinstance(noun, Suite) and noun.agent_id is not None:
@@ -149,7 +171,8 @@ def _check_case(connection: Connection, case: Case) -> None:
     require(connection, "persona", case.persona_id)
     if case.suite_id is not None:
         require(connection, "suite", case.suite_id)
-    check_case(case, effective(with_tools(connection, agent), case.agent_overrides))
+    resolved = with_tools(connection, agent, case.agent_overrides)
+    check_case(case, effective(resolved, case.agent_overrides))
 
 
 def _expanded(connection: Connection, noun: Noun) -> Noun:

@@ -7,14 +7,14 @@ noticed at the next turn.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
 from mcp_agent_eval.engine.farewells import parted_twice
 from mcp_agent_eval.engine.llm.messages import ToolCall
 from mcp_agent_eval.engine.participants.base import Agent, Journal, Persona, Said
-from mcp_agent_eval.engine.tools import MockedTools, result_text
+from mcp_agent_eval.engine.tools import Tools, failed, result_text
 from mcp_agent_eval.errors import EvalError
 from mcp_agent_eval.types import TerminationReason, ToolUse, Turn, TurnRole
 
@@ -40,7 +40,10 @@ _CANCELLED = Ending("cancelled")
 
 
 class Conversation:
-    """One run's conversation. `turns` grows by a row per message, tool result or flow event."""
+    """One run's conversation. `turns` grows by a row per message, tool result or flow event.
+
+    `earlier` has the outcomes of tools that acted in an attempt before this one, by turn number.
+    """
 
     def __init__(
         self,
@@ -48,10 +51,11 @@ class Conversation:
         *,
         persona: Persona,
         agent: Agent,
-        tools: MockedTools,
+        tools: Tools,
         journal: Journal,
         max_turns: int,
         agent_opens: bool,
+        earlier: Mapping[int, ToolUse] | None = None,
     ) -> None:
         self._run = UUID(run_id)
         self._persona = persona
@@ -60,6 +64,7 @@ class Conversation:
         self._journal = journal
         self._max_turns = max_turns
         self._agent_opens = agent_opens
+        self._earlier = earlier or {}
         self._spoken: list[str] = []
         self.turns: list[Turn] = []
 
@@ -83,7 +88,7 @@ class Conversation:
         if greeting is None:
             return await self._agent_turn()
         self._persona.hear(greeting.text)
-        return await self._settle([self._row("agent", greeting)])
+        return await self._settle([*self._event_rows(greeting), *self._agent_rows(greeting)])
 
     async def _persona_turn(self) -> Ending | None:
         said = await self._persona.speak()
@@ -105,16 +110,33 @@ class Conversation:
 
     async def _agent_step(self, said: Said) -> Ending | None:
         """One message of the agent, with the tools that it calls."""
-        rows = [self._row("agent", said)]
-        results = [self._tools.use(call) for call in said.tool_calls]
-        rows += [self._result_row(len(rows) + index, result) for index, result in enumerate(results)]
+        rows = [*self._event_rows(said), *self._agent_rows(said)]
+        # What acts in the world is written down before: whoever takes the run over must not do it again.
+        acting = any(map(self._tools.acts, said.tool_calls))
+        if acting and await self._journal.commit((), len(self._spoken)):
+            return await self._settle(rows)
+        results = [await self._use(call, len(rows) + n) for n, call in enumerate(said.tool_calls)]
+        rows += [self._result_row(len(rows) + n, result) for n, result in enumerate(results)]
         if said.text:
             self._persona.hear(said.text)
         self._agent.take_results(results)
         stopped = await self._settle(rows)
-        if stopped is not _CANCELLED and any(map(self._tools.ends_conversation, said.tool_calls)):
+        return stopped if stopped is _CANCELLED else self._ended_by_agent(said) or stopped
+
+    def _ended_by_agent(self, said: Said) -> Ending | None:
+        if any(map(self._tools.ends_conversation, said.tool_calls)):
             return Ending("agent_ended", "end_tool")
-        return stopped
+        return Ending("agent_ended", said.ends) if said.ends else None
+
+    async def _use(self, call: ToolCall, offset: int) -> ToolUse:
+        """The outcome of a call. One that acted in an earlier attempt, or may have, does not act again."""
+        if not self._tools.acts(call):
+            return self._tools.mock(call)
+        if known := self._earlier.get(len(self.turns) + offset):
+            return known
+        if self._journal.recalled:
+            return failed(call, _INTERRUPTED, mocked=False)
+        return await self._tools.fire(call)
 
     async def _settle(self, rows: Sequence[Turn]) -> Ending | None:
         """Commit a step, then see whether anything but the speakers themselves ends it here."""
@@ -128,20 +150,41 @@ class Conversation:
             return Ending("persona_goodbye", "repeated_farewell")
         return None
 
-    def _row(self, role: TurnRole, said: Said) -> Turn:
+    def _row(self, role: TurnRole, said: Said, offset: int = 0) -> Turn:
         reply = said.reply
+        uses = [*map(_as_use, said.tool_calls), *map(_as_call, said.reported)]
         return Turn(
-            id=self._id(0),
+            id=self._id(offset),
             run_id=str(self._run),
-            turn_number=len(self.turns),
+            turn_number=len(self.turns) + offset,
             role=role,
             text=said.text or None,
-            tool_calls=[_as_use(call) for call in said.tool_calls] or None,
+            tool_calls=uses or None,
             model=reply.model if reply else None,
             input_tokens=reply.usage.input if reply else 0,
             output_tokens=reply.usage.output if reply else 0,
             latency_ms=reply.latency_ms if reply else None,
         )
+
+    def _agent_rows(self, said: Said) -> Iterator[Turn]:
+        """The agent's row, with a row for each outcome that it reports; none when it only moved through its flow."""
+        offset = len(said.events)
+        if said.text or said.tool_calls or said.reported or not said.events:
+            yield self._row("agent", said, offset)
+            offset += 1
+        told = [use for use in said.reported if use.result is not None or use.error is not None]
+        for number, use in enumerate(told):
+            yield self._result_row(offset + number, use.model_copy(update={"args": None}))
+
+    def _event_rows(self, said: Said) -> Iterator[Turn]:
+        for offset, event in enumerate(said.events):
+            yield Turn(
+                id=self._id(offset),
+                run_id=str(self._run),
+                turn_number=len(self.turns) + offset,
+                role="flow_event",
+                flow_event=event,
+            )
 
     def _result_row(self, offset: int, result: ToolUse) -> Turn:
         return Turn(
@@ -160,3 +203,13 @@ class Conversation:
 
 def _as_use(call: ToolCall) -> ToolUse:
     return ToolUse(id=call.id, name=call.name, args=call.args, raw_args=call.raw)
+
+
+def _as_call(use: ToolUse) -> ToolUse:
+    """The call behind an outcome that an agent reports."""
+    return ToolUse(id=use.id, name=use.name, args=use.args or {})
+
+
+_INTERRUPTED = (
+    "The run was interrupted when this tool may have acted. It was not used again; its result is not known."
+)

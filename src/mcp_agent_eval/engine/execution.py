@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 import anyio
 
-from mcp_agent_eval.engine.conversation import Conversation, Ending, ToolLoop
+from mcp_agent_eval.engine.conversation import Conversation, Ending
 from mcp_agent_eval.engine.journal import LeaseLost, RunJournal
 from mcp_agent_eval.engine.judge import Judge
 from mcp_agent_eval.engine.models import OFFLINE
-from mcp_agent_eval.engine.participants.base import Silent
-from mcp_agent_eval.engine.participants.persona import EndSignal, SimulatedPersona
-from mcp_agent_eval.engine.participants.prompt_agent import PromptAgent
 from mcp_agent_eval.engine.scoring import Scored, evaluate
 from mcp_agent_eval.engine.snapshot import Snapshot
+from mcp_agent_eval.engine.stage import set_stage
 from mcp_agent_eval.engine.store import runs
 from mcp_agent_eval.engine.store.database import Connection
-from mcp_agent_eval.engine.store.journal import Replies, replies
+from mcp_agent_eval.engine.store.journal import Replies, outcomes, replies
 from mcp_agent_eval.engine.store.queue import Claim, Outcome
-from mcp_agent_eval.engine.tools import MockedTools
 from mcp_agent_eval.engine.workshop import Workshop
-from mcp_agent_eval.errors import ModelError, StoreError
-from mcp_agent_eval.types import AgentDraft, Run, RunStatus, now
+from mcp_agent_eval.errors import EvalError, StoreError
+from mcp_agent_eval.types import AgentDraft, Run, RunStatus, ToolUse, now
 
 logger = logging.getLogger(__name__)
 
@@ -33,12 +31,14 @@ _LONGEST = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """What is needed to execute a run; `earlier` is what an attempt before this one paid for."""
+    """What is needed to execute a run; `earlier` is what an attempt before this one paid for, and `acted` what
+    tools that acted in it came to, by turn number."""
 
     run: Run
     snapshot: Snapshot
     agent: AgentDraft
     earlier: Replies | None
+    acted: Mapping[int, ToolUse]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,13 @@ async def _carry_out(workshop: Workshop, work: _Work, journal: RunJournal) -> Ou
     """Talk, then score. A fault of ours fails this run and no other."""
     started = work.run.started_at or work.run.created_at
     try:
-        conversation = _conversation(workshop, work, journal)
+        conversation = set_stage(workshop, work.run, work.snapshot, journal, work.acted)
         ended = await _converse(conversation, _seconds_left(workshop, work))
         scored = await _score(workshop, work, conversation, journal, ended)
     except (LeaseLost, StoreError):
         raise
+    except EvalError as exc:
+        return _outcome(_broken(exc), None, started)
     except Exception as exc:
         logger.exception("run %s broke", work.run.id)
         error = f"Internal error ({type(exc).__name__}); the server's log has the details."
@@ -87,25 +89,10 @@ def _load(connection: Connection, claim: Claim) -> _Work:
     run = runs.get(connection, claim.run_id)
     assert run is not None, "a claimed run cannot vanish: runs are never deleted"
     snapshot = Snapshot.read(runs.snapshot(connection, claim.run_id) or {})
-    earlier = replies(connection, claim.run_id) if claim.epoch > 1 else None
-    return _Work(run, snapshot, snapshot.effective_agent(), earlier)
-
-
-def _conversation(workshop: Workshop, work: _Work, journal: RunJournal) -> Conversation:
-    case, agent, run = work.snapshot.case, work.agent, work.run
-    settings = workshop.settings
-    signal = EndSignal(settings.persona_end_marker, settings.persona_end_tool)
-    persona_model = workshop.models.get(run.persona_model or "")
-    agent_model = workshop.models.get(run.agent_model or "")
-    return Conversation(
-        run.id,
-        persona=SimulatedPersona(work.snapshot.persona, case.scenario, persona_model, journal, signal),
-        agent=PromptAgent(agent, agent_model, journal, at=run.created_at),
-        tools=MockedTools(agent.tools, seed=case.id),
-        journal=journal,
-        max_turns=case.max_turns,
-        agent_opens=agent.agent_speaks_first,
-    )
+    resumed = claim.epoch > 1
+    earlier = replies(connection, claim.run_id) if resumed else None
+    acted = outcomes(connection, claim.run_id) if resumed else {}
+    return _Work(run, snapshot, snapshot.effective_agent(), earlier, acted)
 
 
 def _seconds_left(workshop: Workshop, work: _Work) -> float:
@@ -121,9 +108,15 @@ async def _converse(conversation: Conversation, seconds: float) -> _Ended:
     try:
         with anyio.move_on_after(seconds):
             return _Ended(await conversation.run())
-    except (ModelError, Silent, ToolLoop) as exc:
-        return _Ended(Ending("error", exc.code.lower()), exc.message)
+    except (LeaseLost, StoreError):
+        raise
+    except EvalError as exc:
+        return _broken(exc)
     return _Ended(Ending("timeout"))
+
+
+def _broken(exc: EvalError) -> _Ended:
+    return _Ended(Ending("error", exc.code.lower()), f"{exc.message} {exc.hint or ''}".strip())
 
 
 async def _score(

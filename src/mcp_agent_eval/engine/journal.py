@@ -77,6 +77,7 @@ class RunJournal:
         self._next = len(self._recorded)
         self._pending: list[store.NewCall] = []
         self._spoken = 0
+        self.recalled = False
         self._accounts: dict[ModelRole, Account] = {
             "agent": Account(),
             "persona": Account(),
@@ -93,6 +94,7 @@ class RunJournal:
         if self._pending:
             await self.commit((), self._spoken)
         recorded = self._take_recorded(request.purpose)
+        self.recalled = recorded is not None
         return self._recall(recorded) if recorded else await self._pay(model, request)
 
     async def commit(self, turns: Sequence[Turn], spoken: int) -> bool:
@@ -211,8 +213,10 @@ class RunJournal:
 
 
 def _priced(turns: Sequence[Turn], calls: Sequence[store.NewCall]) -> Sequence[Turn]:
-    """The turns, the first of which bears what the calls behind it cost, in cents rounded up."""
+    """The turns, of which the first that a model spoke bears what the calls behind it cost, in cents rounded up."""
     nano = sum(call.cost_nano_usd or 0 for call in calls)
     if not (turns and nano):
         return turns
-    return [turns[0].model_copy(update={"cost_cents": -(-nano // NANO_PER_CENT)}), *turns[1:]]
+    bearer = next((turn for turn in turns if turn.model), turns[0])
+    cost = {"cost_cents": -(-nano // NANO_PER_CENT)}
+    return [turn.model_copy(update=cost) if turn is bearer else turn for turn in turns]

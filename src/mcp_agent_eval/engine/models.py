@@ -124,7 +124,7 @@ class Models:
         return HttpModel(
             OpenAIWire() if provider == "openai" else AnthropicWire(),
             model,
-            self._clients(),
+            self.clients(),
             base_url=self._base_url(provider),
             key=self._key(provider),
             policy=RetryPolicy(
@@ -134,7 +134,7 @@ class Models:
             ),
         )
 
-    def _clients(self) -> list[httpx2.AsyncClient]:
+    def clients(self) -> list[httpx2.AsyncClient]:
         """A few clients in place of one: a connection pool looks at every idle connection for each request,
         so many small pools take less time than a large one."""
         if not self._http:

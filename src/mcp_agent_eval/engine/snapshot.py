@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mcp_agent_eval.engine import judge
-from mcp_agent_eval.engine.participants import persona_prompt
+from mcp_agent_eval.engine.participants import flow_prompt, persona_prompt
 from mcp_agent_eval.errors import InvalidInput
 from mcp_agent_eval.types import OVERRIDABLE, Agent, AgentDraft, Case, Json, Persona
 from mcp_agent_eval.types.base import TRUSTED, Model
@@ -19,6 +19,7 @@ class Snapshot(Model):
     overrides: Json
     persona_prompt_version: str = persona_prompt.VERSION
     judge_prompt_version: str = judge.VERSION
+    flow_prompt_version: str = flow_prompt.VERSION
 
     @classmethod
     def read(cls, stored: Json) -> Snapshot:

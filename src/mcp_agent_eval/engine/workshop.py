@@ -1,4 +1,5 @@
-"""What the engine's parts share: one database, one set of models, one price list, one bell."""
+"""What the engine's parts share: one database, one set of models, one price list, one bell, one
+way to fire tools."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from mcp_agent_eval.engine.billing import Prices
 from mcp_agent_eval.engine.models import Models
 from mcp_agent_eval.engine.signals import Signals
 from mcp_agent_eval.engine.store.database import Database
+from mcp_agent_eval.engine.webhooks.fire import Webhooks
 from mcp_agent_eval.settings import Settings
 
 
@@ -20,3 +22,4 @@ class Workshop:
     models: Models
     prices: Prices
     signals: Signals
+    webhooks: Webhooks

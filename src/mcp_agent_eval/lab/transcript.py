@@ -58,7 +58,8 @@ def _use(use: ToolUse) -> Json:
     if use.args is not None:
         return without_blanks({"calls": use.name, "args": use.args, "not_json": use.raw_args})
     outcome: Json = {"error": use.error} if use.error else {"result": use.result}
-    return {"tool": use.name} | outcome | ({"mocked": True} if use.mocked else {})
+    fired = {"request": use.request, "response": use.response, "ms": use.duration_ms} if use.request else {}
+    return {"tool": use.name} | outcome | ({"mocked": True} if use.mocked else without_blanks(fired))
 
 
 def call_line(call: ModelCall) -> Json:

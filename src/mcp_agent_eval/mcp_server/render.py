@@ -21,6 +21,11 @@ def answer(value: Json) -> CallToolResult:
     return CallToolResult(content=[TextContent(type="text", text=outline(value))], structured_content=value)
 
 
+def with_more(result: CallToolResult, more: Json) -> CallToolResult:
+    """A successful result with further fields."""
+    return answer(cast(Json, result.structured_content) | more)
+
+
 def refusal(error: EvalError) -> CallToolResult:
     """A failed result, with what to do about it."""
     text = f"{error.message}\n{error.hint}" if error.hint else error.message

@@ -6,11 +6,12 @@ The SDK's own tool ignores unknown arguments, and puts pydantic's titles and lin
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, cast
 
 from mcp.server.mcpserver.context import Context
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.resolve import build_resolver_plans, find_resolved_parameters
 from mcp.server.mcpserver.tools.base import Tool
 from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetadata
 from mcp.types import CallToolResult, ToolAnnotations
@@ -36,7 +37,8 @@ class StrictTool(Tool):
     @classmethod
     def make(cls, name: str, handler: Handler, *, title: str, annotations: ToolAnnotations) -> StrictTool:
         """A tool from a function whose first parameter is the context; its docstring is what assistants read."""
-        arguments = _arguments(name, handler)
+        resolved = find_resolved_parameters(handler)
+        arguments = _arguments(name, handler, without=resolved)
         return cls(
             fn=handler,
             name=name,
@@ -46,6 +48,8 @@ class StrictTool(Tool):
             fn_metadata=FuncMetadata(arg_model=arguments),
             is_async=True,
             context_kwarg="ctx",
+            resolved_params=dict(resolved),
+            resolver_plans=build_resolver_plans(resolved, set(arguments.model_fields)),
             annotations=annotations,
         )
 
@@ -70,8 +74,10 @@ class StrictTool(Tool):
         return None
 
 
-def _arguments(name: str, handler: Handler) -> type[StrictArguments]:
-    parameters = list(inspect.signature(handler, eval_str=True).parameters.values())[1:]
+def _arguments(name: str, handler: Handler, *, without: Collection[str]) -> type[StrictArguments]:
+    """What a caller gives: not the context, and nothing that the server finds out by itself."""
+    signature = list(inspect.signature(handler, eval_str=True).parameters.values())[1:]
+    parameters = [parameter for parameter in signature if parameter.name not in without]
     fields: dict[str, Any] = {
         parameter.name: (
             parameter.annotation,
@@ -100,7 +106,12 @@ def _lean(node: object) -> object:
 
 
 _NAMED = ("properties", "$defs")
-_SAYS_NOTHING = (("default", None), ("additionalProperties", True))
+_SAYS_NOTHING = (
+    ("default", None),
+    ("additionalProperties", True),
+    ("maximum", 1_000_000),
+    ("maximum", 1_000_000_000),
+)
 
 
 def _is_noise(key: str, value: object) -> bool:

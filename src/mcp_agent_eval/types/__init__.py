@@ -1,6 +1,6 @@
 """The nouns of the contract: frozen values without I/O."""
 
-from mcp_agent_eval.types.agent import OVERRIDABLE, Agent, AgentDraft
+from mcp_agent_eval.types.agent import OVERRIDABLE, Agent, AgentDraft, AgentType
 from mcp_agent_eval.types.base import LOCAL_COMPANY, Json, Kind, Limit, Offset, Page, now
 from mcp_agent_eval.types.capabilities import Capabilities
 from mcp_agent_eval.types.case import (
@@ -40,6 +40,7 @@ __all__ = [
     "STUB",
     "Agent",
     "AgentDraft",
+    "AgentType",
     "Assertion",
     "AssertionResult",
     "AssertionType",

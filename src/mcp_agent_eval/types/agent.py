@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from mcp_agent_eval.types.base import Id, Json, Language, Model, Stamped, Text
+from mcp_agent_eval.types.endpoint import Endpoint
 from mcp_agent_eval.types.tool import Tool
 
 WebhookEvent = Literal[
@@ -34,14 +42,21 @@ class ExtractionParameter(Model):
     description: str = ""
 
 
+AgentType = Literal["prompt", "flow", "endpoint"]
+_BELONGS: dict[str, tuple[AgentType, ...]] = {"flow_config": ("flow",), "endpoint": ("endpoint",)}
+
+
 class AgentDraft(Model):
     """What a user says of an agent. The fields from `voice` on only matter to spoken calls: they are kept
     so that a record from the hosted API survives a round trip."""
 
     name: Text
-    type: Literal["prompt", "flow"] = "prompt"
-    system_prompt: Text
+    type: AgentType = "prompt"
+    system_prompt: Annotated[str, Field(validate_default=True)] = ""
+    """What the agent is told. Of a flow, what holds in all of its nodes; of an endpoint, nothing is known."""
     flow_config: Json | None = None
+    endpoint: Endpoint | None = None
+    """Where an agent of type `endpoint` is and how it is spoken to. (Ours.)"""
     description: str | None = None
     model: str | None = None
     """Which model plays the agent, as `provider:name`. None: the setting decides. (Ours, not the contract's.)"""
@@ -71,12 +86,27 @@ class AgentDraft(Model):
     webhook_events: list[WebhookEvent] = Field(default_factory=list[WebhookEvent])
     extraction_parameters: list[ExtractionParameter] = Field(default_factory=list[ExtractionParameter])
 
+    @field_validator("system_prompt")
+    @classmethod
+    def _is_there(cls, text: str, info: ValidationInfo) -> str:
+        if info.data.get("type") != "endpoint" and not text.strip():
+            raise ValueError("is required, and must not be blank")
+        return text
+
     @model_validator(mode="after")
-    def _flow_config_goes_with_the_type(self) -> AgentDraft:
-        if self.type == "flow" and self.flow_config is None:
-            raise ValueError("an agent of type 'flow' needs flow_config")
-        if self.type == "prompt" and self.flow_config is not None:
-            raise ValueError("flow_config belongs to agents of type 'flow', and this one is a 'prompt'")
+    def _has_what_its_type_needs(self) -> AgentDraft:
+        for field, types in _BELONGS.items():
+            if getattr(self, field) is not None and self.type not in types:
+                raise ValueError(
+                    f"{field} belongs to agents of type {types[0]!r}, and this one is a {self.type!r}"
+                )
+        if self.type != "endpoint" and not self.system_prompt.strip():
+            raise ValueError(
+                f"system_prompt: is required, and must not be blank, for an agent of type {self.type!r}"
+            )
+        needed = {"flow": "flow_config", "endpoint": "endpoint"}.get(self.type)
+        if needed and getattr(self, needed) is None:
+            raise ValueError(f"an agent of type {self.type!r} needs {needed}")
         return self
 
     @model_validator(mode="after")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BeforeValidator, Field, model_serializer, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_serializer, model_validator
 
 from mcp_agent_eval.types.agent import Agent
 from mcp_agent_eval.types.base import Id, Json, Model, Stamped, Text
@@ -28,7 +28,7 @@ NEEDS: dict[AssertionType, str] = {
 
 
 class Assertion(Model):
-    """One entry of `success_criteria`. Its `type` decides which of the other fields count."""
+    """One entry of `success_criteria`. Its type decides what else counts."""
 
     type: AssertionType
     weight: Annotated[float, Field(ge=0, le=1_000_000)] = 1
@@ -78,6 +78,20 @@ Overrides = Annotated[Json, BeforeValidator(_nothing_is_empty)]
 """Fields of the agent and what replaces them, whole. Null says the same as an empty object."""
 
 
+def _is_mock(mock: Json) -> Json:
+    told = list(mock)
+    if told == ["result"] or (told == ["error"] and isinstance(mock["error"], str) and mock["error"]):
+        return mock
+    if told == ["results"] and isinstance(mock["results"], list) and mock["results"]:
+        return mock
+    raise ValueError('must be {"result": value}, {"results": [value, ...]} or {"error": "text"}')
+
+
+ToolMock = Annotated[Json, AfterValidator(_is_mock)]
+"""What a tool answers where it does not act: the same every time, values in turn with the last from then on, or an
+error."""
+
+
 class CaseDraft(Model):
     """What a user says of a case. `max_turns` counts spoken turns of both sides, the greeting included."""
 
@@ -92,6 +106,8 @@ class CaseDraft(Model):
     pass_threshold: float = Field(80, ge=0, le=100)
     tool_policy: ToolPolicy = "mock"
     tool_allowlist: list[str] = Field(default_factory=list)
+    tool_mocks: dict[str, ToolMock] = Field(default_factory=dict[str, ToolMock])
+    """By tool. (Ours: without one, results are made up from the tool's output_schema.)"""
     agent_overrides: Overrides = Field(default_factory=dict[str, Any])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import httpx2
@@ -89,6 +89,16 @@ class HostedBackend:
         self, suite_id: str, *, agent_overrides: Json | None = None, idempotency_key: str | None = None
     ) -> StartedSuiteRun:
         return await self._suite_runs.start(suite_id, agent_overrides, idempotency_key)
+
+    async def simulate_flow(
+        self,
+        agent_id: str,
+        *,
+        transcript: Sequence[Json],
+        mock_tool_results: Json | None = None,
+        flow_config: Json | None = None,
+    ) -> Json:
+        return await self._nouns.simulate_flow(agent_id, transcript, mock_tool_results or {}, flow_config)
 
     async def run(self, id: str) -> Run:
         return await self._runs.get(id)

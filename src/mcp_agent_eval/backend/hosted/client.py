@@ -6,6 +6,7 @@ import json
 import math
 import random
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self, cast
 
@@ -84,10 +85,32 @@ class ApiClient:
             RateLimited: the limit is used up for longer than anybody waits.
             EvalError: whatever the API answered, by its code.
         """
+        request = self._request(method, path, params, body, headers, seconds)
+        for attempt in range(1, _ATTEMPTS + 1):
+            await self._pace.turn(background=background)
+            outcome = await self._once(request, repeatable)
+            if not isinstance(outcome, _Again):
+                return outcome
+            if outcome.is_gone and method == "DELETE" and attempt > 1:
+                return {}
+            if outcome.is_gone or attempt == _ATTEMPTS:
+                raise outcome.error
+            await self._wait(attempt, outcome.after)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _request(
+        self,
+        method: Method,
+        path: str,
+        params: Mapping[str, str] | None,
+        body: Json | None,
+        headers: Mapping[str, str] | None,
+        seconds: float | None,
+    ) -> httpx2.Request:
         # In ASCII, JSON can say everything, half of a surrogate pair included: the API is to refuse it.
         content = None if body is None else json.dumps(body).encode()
         kind = {} if body is None else {"Content-Type": "application/json"}
-        request = self._http.build_request(
+        return self._http.build_request(
             method,
             path,
             params=params,
@@ -95,21 +118,6 @@ class ApiClient:
             headers={**kind, **(headers or {})},
             timeout=_timeout(seconds),
         )
-        attempt = 0
-        while True:
-            attempt += 1
-            await self._pace.turn(background=background)
-            try:
-                outcome = await self._once(request, repeatable)
-            except NotFound:
-                if method == "DELETE" and attempt > 1:
-                    return {}
-                raise
-            if not isinstance(outcome, _Again):
-                return outcome
-            if attempt == _ATTEMPTS:
-                raise outcome.error
-            await self._wait(attempt, outcome.after)
 
     async def _once(self, request: httpx2.Request, repeatable: bool) -> Json | _Again:
         """One try: what it brought, or that it may be tried again. Raises what no other try would change."""
@@ -128,6 +136,8 @@ class ApiClient:
         if response.is_success:
             return _object(response)
         error = failure(response)
+        if isinstance(error, NotFound):
+            return _Again(error, is_gone=True)
         if response.status_code == 429:
             return _Again(error, self._told_to_wait(response))
         if response.status_code in _MAY_PASS:
@@ -149,12 +159,14 @@ class ApiClient:
             await anyio.sleep(self._pause * math.pow(2, attempt - 1) * random.uniform(0.5, 1.0))
 
 
+@dataclass(frozen=True, slots=True)
 class _Again:
-    """A try that failed in a way that may pass."""
+    """A try that failed in a way that may pass, `after` that many seconds if the server said so; or that found
+    nothing, as a deletion does whose first answer was lost."""
 
-    def __init__(self, error: EvalError, after: float | None = None) -> None:
-        self.error = error
-        self.after = after
+    error: EvalError
+    after: float | None = None
+    is_gone: bool = False
 
 
 def _timeout(seconds: float | None) -> httpx2.Timeout:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
+from mcp_agent_eval.engine.flows.check import FlowInvalid
 from mcp_agent_eval.errors import (
     ApiError,
     BillingFailed,
@@ -20,6 +21,7 @@ from mcp_agent_eval.errors import (
     TooLarge,
 )
 from mcp_agent_eval.types import Json
+from mcp_agent_eval.types.flow import FlowIssue
 
 if TYPE_CHECKING:
     import httpx2
@@ -49,6 +51,8 @@ def failure(response: httpx2.Response) -> EvalError:
     if not isinstance(body, dict) or response.status_code < 400:
         return no_contract(response)
     told = cast(Json, body)
+    if told.get("code") == FlowInvalid.code or told.get("error") == FlowInvalid.code:
+        return FlowInvalid(_issues(told))
     message, code = _words(told)
     hint = told.get("hint") or _HINTS.get(response.status_code)
     return _class(response.status_code, code)(message, hint=hint if isinstance(hint, str) else None)
@@ -72,19 +76,20 @@ def no_contract(response: httpx2.Response) -> EvalError:
 
 
 def _words(told: Json) -> tuple[str, str]:
-    """The human text and the code; the vendor sometimes puts the code into `error` and issues beside it."""
-    message, code = str(told.get("error") or "The hosted API gave no reason."), str(told.get("code") or "")
+    """The human text and the code, where there is one."""
+    return str(told.get("error") or "The hosted API gave no reason.")[:_LONGEST], str(told.get("code") or "")
+
+
+def _issues(told: Json) -> list[FlowIssue]:
+    """Everything that is wrong with a flow."""
     issues = told.get("issues")
-    if isinstance(issues, list):
-        texts = [
-            str(cast(Json, one).get("message")) for one in cast(list[object], issues) if isinstance(one, dict)
-        ]
-        message = f"{message}: {'; '.join(texts)}"
-    return message[:_LONGEST], code
+    listed = cast(list[object], issues) if isinstance(issues, list) else []
+    return [cast(FlowIssue, issue) for issue in listed if isinstance(issue, dict)]
 
 
 def _class(status: int, code: str) -> type[EvalError]:
-    known = {cls.code: cls for cls in _tree(EvalError) if not issubclass(cls, ModelError)}
+    known = {cls.code: cls for cls in _tree(EvalError) if cls.__module__ == EvalError.__module__}
+    known.pop(ModelError.code)
     if code in known and known[code].status == status:
         return known[code]
     return _BY_STATUS.get(status) or (InvalidInput if status < 500 else ApiError)

@@ -22,13 +22,14 @@ _PATHS: Mapping[Kind, str] = {
     "suite": "/agent-eval/suites",
 }
 _OURS: Mapping[Kind, frozenset[str]] = {
-    "agent": frozenset({"model", "variables", "tool_ids"}),
+    "agent": frozenset({"model", "variables", "tool_ids", "endpoint"}),
     "persona": frozenset({"model"}),
     "tool": frozenset({"parameters", "output_schema"}),
-    "case": frozenset(),
+    "case": frozenset({"tool_mocks"}),
     "suite": frozenset(),
 }
 """Fields that are ours, and that the vendor's records do not have."""
+_SIMULATED = ("trace", "named_results", "slot_values", "ended_at_step_id")
 _KEY_IN_BODY: tuple[Kind, ...] = ("agent", "tool")
 
 
@@ -83,6 +84,22 @@ class Nouns:
             return [(noun.id, noun.name) for noun in found.data], found.has_more
 
         return pick(kind, reference, await everything(page))
+
+    async def simulate_flow(
+        self, agent_id: str, transcript: Sequence[Json], mocks: Json, flow_config: Json | None
+    ) -> Json:
+        """Walk the flow of an agent, at the API's."""
+        body: Json = {"transcript": list(transcript), "mock_tool_results": mocks}
+        if flow_config is not None:
+            body["flow_config"] = flow_config
+        if not is_id(agent_id):
+            raise nothing("agent", agent_id)
+        try:
+            path = f"{_PATHS['agent']}/{agent_id}/flow/test"
+            answer = await self._client.send("POST", path, body=body, repeatable=True)
+        except NotFound:
+            raise nothing("agent", agent_id) from None
+        return {name: answer.get(name) for name in _SIMULATED}
 
     async def _existing(self, kind: Kind, id: str) -> str:
         """The id, once it is known to be somebody's: asked for only when it was never seen."""

@@ -44,6 +44,11 @@ class Asks(Protocol):
 class Journal(Asks, Protocol):
     """What is paid for is written down before anything is done about it."""
 
+    @property
+    def recalled(self) -> bool:
+        """Whether the last answer was a recorded one, so that what followed from it may have happened."""
+        ...
+
     async def commit(self, turns: Sequence[Turn], spoken: int) -> bool:
         """Store the turns with the calls behind them. True when somebody asked to cancel."""
         ...

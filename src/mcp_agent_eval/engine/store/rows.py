@@ -29,6 +29,7 @@ from mcp_agent_eval.types import (
 )
 from mcp_agent_eval.types.agent import ExtractionParameter
 from mcp_agent_eval.types.base import Model, Stamped
+from mcp_agent_eval.types.endpoint import Endpoint
 
 M = TypeVar("M", bound=Model)
 N = TypeVar("N", bound=Stamped)
@@ -43,6 +44,10 @@ _PARTS: Mapping[type[Model], Mapping[str, type[Model]]] = {
     Case: {"success_criteria": Assertion},
     Evaluation: {"results": AssertionResult},
     AssertionResult: {"evidence": Evidence},
+}
+_SINGLE_PARTS: Mapping[type[Model], Mapping[str, type[Model]]] = {
+    Agent: {"endpoint": Endpoint},
+    AssertionResult: {"assertion": Assertion},
 }
 # Columns that are kept as they are.
 _RUN_COLUMNS = {*Run.model_fields} - {
@@ -181,6 +186,7 @@ def _construct(cls: type[M], body: Json) -> M:
         for field, part in _PARTS.get(cls, {}).items()
         if body.get(field)
     }
-    if cls is AssertionResult:
-        parts["assertion"] = _construct(Assertion, body["assertion"])
+    for field, part in _SINGLE_PARTS.get(cls, {}).items():
+        if body.get(field):
+            parts[field] = _construct(part, body[field])
     return cls.model_construct(None, **body | parts)

@@ -8,12 +8,12 @@ from pydantic import Field
 
 from mcp_agent_eval.types import Json
 
-AgentRef = Annotated[str, Field(description="Agent: id, name or id prefix", min_length=1)]
-PersonaRef = Annotated[str, Field(description="Persona: id, name or id prefix", min_length=1)]
-CaseRef = Annotated[str, Field(description="Case: id, name or id prefix", min_length=1)]
-SuiteRef = Annotated[str, Field(description="Suite: id, name or id prefix", min_length=1)]
-RunRef = Annotated[str, Field(description="Run: id or id prefix", min_length=1)]
-AnyRef = Annotated[str, Field(description="Id, name or id prefix", min_length=1)]
+AgentRef = Annotated[str, Field(description="Agent: id, name or id prefix")]
+PersonaRef = Annotated[str, Field(description="Persona: id, name or id prefix")]
+CaseRef = Annotated[str, Field(description="Case: id, name or id prefix")]
+SuiteRef = Annotated[str, Field(description="Suite: id, name or id prefix")]
+RunRef = Annotated[str, Field(description="Run: id or id prefix")]
+AnyRef = Annotated[str, Field(description="Id, name or id prefix")]
 Overrides = Annotated[
     Json | None,
     Field(
@@ -23,10 +23,11 @@ Overrides = Annotated[
 ]
 IdempotencyKey = Annotated[
     str | None,
-    Field(description="Any unique text: a retried call with it returns the first run", max_length=200),
+    Field(description="Any unique text: a retry with it returns the first run", max_length=200),
 ]
 WaitSeconds = Annotated[
     float | None,
-    Field(description="How long to wait for the end. 0 returns at once with an id to poll", ge=0),
+    Field(description="How long to wait for the end; 0 returns an id at once", ge=0),
 ]
 Draft = dict[str, Any]
+AllowRealTools = Annotated[bool, Field(description="The user agreed that webhooks fire")]

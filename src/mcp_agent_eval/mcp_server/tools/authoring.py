@@ -17,13 +17,15 @@ from mcp_agent_eval.mcp_server.tools.arguments import (
     Draft,
     PersonaRef,
 )
-from mcp_agent_eval.types import Assertion, Json, Kind, Limit, Offset
+from mcp_agent_eval.types import AgentType, Assertion, Json, Kind, Limit, Offset
 
 
 async def create_agent(
     ctx: Ctx,
     name: str,
-    system_prompt: Annotated[str, Field(description="May use {{Variable}}")],
+    system_prompt: Annotated[
+        str, Field(description="May use {{Variable}}. Needed unless type is endpoint")
+    ] = "",
     tools: Annotated[
         list[Draft] | None,
         Field(
@@ -42,6 +44,17 @@ async def create_agent(
     variables: Annotated[dict[str, str] | None, Field(description="Values of {{Variable}}s")] = None,
     description: str | None = None,
     language: Literal["en", "he"] = "en",
+    type: Annotated[AgentType, Field(description="What the agent is made of")] = "prompt",
+    flow_config: Annotated[
+        Draft | None,
+        Field(description="For type flow: {flow_config_version, nodes}"),
+    ] = None,
+    endpoint: Annotated[
+        Draft | None,
+        Field(
+            description="For type endpoint, an agent that runs elsewhere: {protocol: openai or webhook, url, headers}"
+        ),
+    ] = None,
 ) -> CallToolResult:
     """Register the conversational agent under test: a system prompt with tools. First step of an evaluation;
     then create_persona and create_case."""
@@ -56,6 +69,9 @@ async def create_agent(
         "variables": variables or {},
         "description": description,
         "language": language,
+        "type": type,
+        "flow_config": flow_config,
+        "endpoint": endpoint,
     }
     return await _create(ctx, "agent", draft)
 
@@ -107,9 +123,13 @@ async def create_case(
         float, Field(ge=0, le=100, description="Passes when the weighted score reaches it")
     ] = 80,
     tool_policy: Annotated[
-        Literal["mock", "real", "allowlist"], Field(description="mock: no tool acts, results are made up")
+        Literal["mock", "real", "allowlist"],
+        Field(description="mock: nothing acts, results are made up. real: webhooks fire"),
     ] = "mock",
     tool_allowlist: list[str] | None = None,
+    tool_mocks: Annotated[
+        Draft | None, Field(description="By tool: {result}, {results: [in turn]} or {error}")
+    ] = None,
     agent_overrides: Annotated[Draft | None, Field(description="Agent fields replaced in every run")] = None,
     description: str | None = None,
 ) -> CallToolResult:
@@ -126,6 +146,7 @@ async def create_case(
         "pass_threshold": pass_threshold,
         "tool_policy": tool_policy,
         "tool_allowlist": tool_allowlist or [],
+        "tool_mocks": tool_mocks or {},
         "agent_overrides": agent_overrides,
         "description": description,
     }
@@ -170,6 +191,26 @@ async def _create(ctx: Ctx, kind: Kind, draft: Json) -> CallToolResult:
                 "warnings": doubts(noun, await backend.capabilities()),
                 "next": _THEN[kind].format(id=noun.id),
             }
+        )
+    )
+
+
+async def simulate_flow(
+    ctx: Ctx,
+    agent_id: AgentRef,
+    says: Annotated[list[str], Field(description="What the caller says, line by line")],
+    mock_tool_results: Annotated[
+        Draft | None, Field(description="By tool node: {result} or {error}; else success")
+    ] = None,
+    flow_config: Annotated[Draft | None, Field(description="What if: another flow in its place")] = None,
+) -> CallToolResult:
+    """Walk a flow agent without any model, free: keywords decide. Shows its way, its end, and every fault of it."""
+    backend = (await connection(ctx)).backend
+    found = await backend.find("agent", agent_id)
+    transcript: list[Json] = [{"role": "user", "text": line} for line in says]
+    return answer(
+        await backend.simulate_flow(
+            found, transcript=transcript, mock_tool_results=mock_tool_results, flow_config=flow_config
         )
     )
 

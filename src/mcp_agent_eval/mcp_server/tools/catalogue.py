@@ -35,6 +35,7 @@ _TOOLS: tuple[tuple[str, str, Handler, ToolAnnotations], ...] = (
     ("create_agent", "Create an agent", authoring.create_agent, _ADDS),
     ("create_persona", "Create a persona", authoring.create_persona, _ADDS),
     ("create_suite", "Create a suite", authoring.create_suite, _ADDS),
+    ("simulate_flow", "Simulate a flow", authoring.simulate_flow, _READS),
     ("list", "List agents, personas, cases or suites", authoring.list_nouns, _READS),
     ("get", "Get an agent, persona, case or suite", authoring.get_noun, _READS),
     ("update", "Update an agent, persona, case or suite", authoring.update_noun, _CHANGES),

@@ -5,16 +5,20 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated
 
+from mcp.server.mcpserver import Resolve
 from mcp.types import CallToolResult
 from pydantic import Field
 
 from mcp_agent_eval.backend.base import Backend
 from mcp_agent_eval.errors import InvalidInput, NotFound, RunFinished
 from mcp_agent_eval.lab.digest import run_digest, standing, suite_run_digest, without_blanks
+from mcp_agent_eval.lab.flow_coverage import flow_coverages
 from mcp_agent_eval.mcp_server.app import Ctx, connection
+from mcp_agent_eval.mcp_server.consent import Answer, case_consent, require, suite_consent
 from mcp_agent_eval.mcp_server.long_running import Step, follow
-from mcp_agent_eval.mcp_server.render import answer
+from mcp_agent_eval.mcp_server.render import answer, with_more
 from mcp_agent_eval.mcp_server.tools.arguments import (
+    AllowRealTools,
     CaseRef,
     IdempotencyKey,
     Overrides,
@@ -28,12 +32,15 @@ from mcp_agent_eval.types import Json, Limit, Offset, Run, RunFilter, RunStatus,
 async def run_case(
     ctx: Ctx,
     case_id: CaseRef,
+    consent: Annotated[Answer, Resolve(case_consent)],
     agent_overrides: Overrides = None,
     wait_seconds: WaitSeconds = None,
     idempotency_key: IdempotencyKey = None,
+    allow_real_tools: AllowRealTools = False,
 ) -> CallToolResult:
     """Run one case: the persona talks with the agent, then the transcript is scored. Waits for the verdict;
     if that takes longer, returns a run_id for get_run and the run goes on."""
+    require(consent)
     backend = (await connection(ctx)).backend
     run = await backend.start_run(
         await backend.find("case", case_id), agent_overrides=agent_overrides, idempotency_key=idempotency_key
@@ -44,12 +51,15 @@ async def run_case(
 async def run_suite(
     ctx: Ctx,
     suite_id: SuiteRef,
+    consent: Annotated[Answer, Resolve(suite_consent)],
     agent_overrides: Overrides = None,
     wait_seconds: WaitSeconds = None,
     idempotency_key: IdempotencyKey = None,
+    allow_real_tools: AllowRealTools = False,
 ) -> CallToolResult:
     """Run every case of a suite and return the aggregate: pass rate, scores, cost, why cases failed. If that takes
     longer, returns a suite_run_id for get_aggregate and the runs go on."""
+    require(consent)
     backend = (await connection(ctx)).backend
     started = await backend.start_suite_run(
         await backend.find("suite", suite_id),
@@ -70,10 +80,20 @@ async def get_aggregate(
     suite_run_id: Annotated[str | None, Field(description="From run_suite: id or id prefix")] = None,
     suite_id: Annotated[str | None, Field(description="Instead: the latest run of this suite")] = None,
     wait_seconds: WaitSeconds = None,
+    flow_coverage: Annotated[
+        bool,
+        Field(description="Also how flows were covered, with a Mermaid picture"),
+    ] = False,
 ) -> CallToolResult:
     """Aggregate of a suite run: pass rate, average score, cost, failed cases. Waits while it runs."""
     backend = (await connection(ctx)).backend
-    return await _follow_suite_run(ctx, await _suite_run_id(backend, suite_run_id, suite_id), wait_seconds)
+    found = await _suite_run_id(backend, suite_run_id, suite_id)
+    result = await _follow_suite_run(ctx, found, wait_seconds)
+    return (
+        with_more(result, {"flow_coverage": await flow_coverages(backend, found)})
+        if flow_coverage
+        else result
+    )
 
 
 async def cancel_run(
