@@ -14,7 +14,7 @@ from mcp_agent_eval.backend.base import Backend
 from mcp_agent_eval.backend.connect import connect
 from mcp_agent_eval.cli.hosts import command, configurations
 from mcp_agent_eval.lab.digest import statement
-from mcp_agent_eval.lab.pack import load_pack
+from mcp_agent_eval.lab.packs.loading import load_pack
 from mcp_agent_eval.settings import Settings
 from mcp_agent_eval.types import AssertionResult, Json, Run, SuiteRun, Turn
 

@@ -9,6 +9,7 @@ import click
 
 from mcp_agent_eval import __version__
 from mcp_agent_eval.cli.demo import run_demo
+from mcp_agent_eval.cli.files import export, load
 from mcp_agent_eval.cli.keys import keys
 from mcp_agent_eval.errors import EvalError
 from mcp_agent_eval.settings import Settings
@@ -46,7 +47,8 @@ def _announce(address: str, is_open: bool) -> None:
         )
 
 
-commands.add_command(keys)
+for command in (keys, load, export):
+    commands.add_command(command)
 
 
 def main() -> None:

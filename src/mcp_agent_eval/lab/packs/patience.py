@@ -1,0 +1,34 @@
+"""Waiting for an API that takes so many requests a minute, for work that nobody expects an answer from at once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import anyio
+
+from mcp_agent_eval.errors import RateLimited
+
+T = TypeVar("T")
+
+_MINUTE = 60.0
+_LEAST = 1.0
+_ATTEMPTS = 10
+_log = logging.getLogger(__name__)
+
+
+async def patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """What a call returns, made again after a pause whenever the limit was used up.
+
+    Raises:
+        RateLimited: it still was after ten pauses: others use the same key.
+    """
+    for _ in range(_ATTEMPTS):
+        try:
+            return await call()
+        except RateLimited as exc:
+            seconds = max(_LEAST, _MINUTE if exc.retry_after is None else exc.retry_after)
+            _log.warning("%s Going on in %.0f seconds.", exc.message, seconds)
+            await anyio.sleep(seconds)
+    return await call()
