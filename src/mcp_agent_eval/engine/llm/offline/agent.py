@@ -24,9 +24,12 @@ from mcp_agent_eval.types import Json
 _DISTINCT = 1.0
 """The score of one shared word that no other option has."""
 
-_ANYTHING_ELSE = "Is there anything else I can help you with?"
+ANYTHING_ELSE = "Is there anything else I can help you with?"
+"""Asked after something was done."""
+TELL_ME_MORE = "Could you tell me a little more about what you need?"
+"""Asked while nothing was done yet."""
+
 _DO_NOT_KNOW = "I am sorry, I do not know that."
-_TELL_ME_MORE = "Could you tell me a little more about what you need?"
 _ASKED = re.compile(r"\bCould you tell me\b|^Thank you\. And ")
 _GOODBYE = "Thank you for calling. Goodbye."
 _WONDERING = re.compile(r"(?i)\?|\bto (?:know|ask|find out)\b|\bwonder")
@@ -41,6 +44,26 @@ def answer(request: ModelRequest) -> Message:
     return next(message for move in _MOVES if (message := move(scene)) is not None)
 
 
+def reply(scene: Scene) -> Message | None:
+    """What there is to answer a caller with while nothing is to be done; None where nothing fits."""
+    return next((message for move in _REPLIES if (message := move(scene)) is not None), None)
+
+
+def takes_leave(text: str) -> bool:
+    """Whether a caller says goodbye or needs nothing more."""
+    return bool(is_farewell(text) or _DONE.search(text))
+
+
+def regret(scene: Scene) -> str:
+    """What to say first when a question cannot be answered, and nothing when there was no question."""
+    return _DO_NOT_KNOW if _WONDERING.search(scene.newest) else ""
+
+
+def question(scene: Scene, tool: str, subject: str) -> str:
+    """Ask for an argument, and say why when asked again."""
+    return next(_unasked(scene, tool, subject), f"Could you tell me {subject}, please?")
+
+
 def _report(scene: Scene) -> Message | None:
     """Say what the tools came to, and do what is due after that."""
     if not scene.fresh:
@@ -52,7 +75,7 @@ def _report(scene: Scene) -> Message | None:
     for tool in (it.tool for it in due if it.tool):
         used = _use(scene, tool)
         return replace(used, text=joined(lines, used.text))
-    return _say(lines if lines.endswith("?") else joined(lines, _ANYTHING_ELSE))
+    return _say(lines if lines.endswith("?") else joined(lines, ANYTHING_ELSE))
 
 
 def _open(scene: Scene) -> Message | None:
@@ -70,7 +93,7 @@ def _begin(scene: Scene) -> Message | None:
 
 def _part(scene: Scene) -> Message | None:
     """Let a caller go who takes their leave or needs nothing more."""
-    if not (is_farewell(scene.newest) or _DONE.search(scene.newest)):
+    if not takes_leave(scene.newest):
         return None
     closing = [it for it in scene.playbook.at("if") if it.about & _PARTING] + scene.playbook.at("last")
     return _first_open(scene, closing) or _hang_up(scene)
@@ -106,9 +129,9 @@ def _go_on(scene: Scene) -> Message | None:
 
 def _wind_up(scene: Scene) -> Message:
     """Nothing is left: ask what there is, then end."""
-    line = _TELL_ME_MORE if len(scene.exchanges) == 1 else _ANYTHING_ELSE
-    if _WONDERING.search(scene.newest):
-        line = joined(_DO_NOT_KNOW, _ANYTHING_ELSE)
+    line = TELL_ME_MORE if len(scene.exchanges) == 1 else ANYTHING_ELSE
+    if sorry := regret(scene):
+        line = joined(sorry, ANYTHING_ELSE)
     if not scene.has_said(line):
         return _say(line)
     return _first_open(scene, scene.playbook.at("last")) or _hang_up(scene)
@@ -125,6 +148,7 @@ _MOVES: tuple[Callable[[Scene], Message | None], ...] = (
     _go_on,
     _wind_up,
 )
+_REPLIES = (_begin, _part, _follow, _inform, _resume)
 
 
 def _perform(scene: Scene, instruction: Instruction) -> Message:
@@ -151,14 +175,18 @@ def _use(scene: Scene, tool: str, line: str = "") -> Message:
 
 def _ask(scene: Scene, tool: str, subject: str) -> str:
     """Ask for an argument, say why when asked again, then give up."""
+    give_up = f"{cannot(tool)} {subject.partition(':')[0]}. {ANYTHING_ELSE}"
+    return next(_unasked(scene, tool, subject), give_up)
+
+
+def _unasked(scene: Scene, tool: str, subject: str) -> Iterator[str]:
+    """The questions for an argument that were not put yet."""
     first, another = f"Could you tell me {subject}, please?", f"Thank you. And {subject}?"
-    bare = subject.partition(":")[0]
-    again = f"I need {bare} to {deed(tool)}. Could you tell me, please?"
+    again = f"I need {subject.partition(':')[0]} to {deed(tool)}. Could you tell me, please?"
     if not (scene.has_said(first) or scene.has_said(another)):
-        return another if any(_ASKED.search(line) for line in scene.said) else first
+        yield another if any(_ASKED.search(line) for line in scene.said) else first
     if not scene.has_said(again):
-        return again
-    return f"{cannot(tool)} {bare}. {_ANYTHING_ELSE}"
+        yield again
 
 
 def _completed(tool: ToolSpec, known: Json) -> Json:
@@ -236,4 +264,4 @@ def _fact(scene: Scene) -> str | None:
 
 
 def _say(text: str) -> Message:
-    return Message("assistant", text or _TELL_ME_MORE)
+    return Message("assistant", text or TELL_ME_MORE)

@@ -64,10 +64,10 @@ def read_prompt(prompt: str, tools: tuple[str, ...]) -> Playbook:
     """The playbook of a prompt with these tools."""
     instructions: list[Instruction] = []
     told: list[str] = []
-    for unit in _units(prompt):
+    for unit in units(prompt):
         if instruction := _instruction(unit, tools):
             instructions.append(instruction)
-        elif not _CONDITIONAL.match(unit) or _is_statement(unit):
+        elif not CONDITIONAL.match(unit) or _is_statement(unit):
             told.append(unit)
     if any(it.when in {"first", "next"} for it in instructions):
         instructions = [_in_script(it, tools) for it in instructions]
@@ -91,13 +91,14 @@ def _facts(told: list[str]) -> tuple[str, ...]:
 _BULLET = re.compile(r"^\s*(?:[-*•–]|\d{1,3}[.)])\s+")
 _HEADING = re.compile(r"^\s*(?:#+\s.*|[^\"“.!?]{1,60}:\s*)$")
 _OPENERS = r"when(?:ever)?|if|in case|once|before|after"
-_CONDITIONAL = re.compile(rf"(?i)(?:{_OPENERS})\b")
+CONDITIONAL = re.compile(rf"(?i)(?:{_OPENERS})\b")
+"""How an instruction begins that is for a certain moment only."""
 
 
-def _units(prompt: str) -> Iterator[str]:
+def units(prompt: str) -> Iterator[str]:
     """What an instruction can be: a bullet that begins with a condition, or else a sentence."""
     for line in _lines(prompt):
-        if _CONDITIONAL.match(line):
+        if CONDITIONAL.match(line):
             yield line
         else:
             yield from sentences(line)
@@ -131,7 +132,7 @@ _LAST = re.compile(
 
 def _instruction(unit: str, tools: tuple[str, ...]) -> Instruction | None:
     opener, condition, action = _parts(unit)
-    speech = _speech(action)
+    speech = speech_in(action)
     if FORBIDDEN.match(action) and not (opener == "if" and speech):
         return None
     tool = _named(action, tools)
@@ -200,9 +201,10 @@ def _is_statement(unit: str) -> bool:
     return opener is not None and STATEMENT.match(action) is not None
 
 
-def _speech(action: str) -> str:
+def speech_in(action: str) -> str:
     """The words that an action puts into the agent's mouth, between quotes."""
+    speaking = _SPEAKING.search(action)
     for quote in _QUOTE.finditer(action):
-        if _SPEAKING.search(action[: quote.start()]) or len(quote[1].split()) > 3:
+        if (speaking and speaking.end() <= quote.start()) or len(quote[1].split()) > 3:
             return as_sentence(quote[1])
     return ""

@@ -10,7 +10,7 @@ import json
 from anyio.lowlevel import checkpoint
 
 from mcp_agent_eval.engine.llm.messages import Message, ModelReply, ModelRequest, Usage
-from mcp_agent_eval.engine.llm.offline import agent, judge, persona
+from mcp_agent_eval.engine.llm.offline import agent, flow, judge, persona
 from mcp_agent_eval.engine.llm.offline.shape import fill
 from mcp_agent_eval.types import Json
 
@@ -45,10 +45,15 @@ class OfflineModel:
 def _answer(request: ModelRequest) -> Message:
     if request.purpose == "judge":
         return _judged(request)
-    message = agent.answer(request) if request.purpose == "agent" else persona.answer(request)
+    message = _agents(request) if request.purpose == "agent" else persona.answer(request)
     if request.schema is None:
         return message
     return _shaped(request.schema, message.text, bool(message.tool_calls))
+
+
+def _agents(request: ModelRequest) -> Message:
+    step = flow.Step.of(request)
+    return agent.answer(request) if step is None else flow.answer(step)
 
 
 def _judged(request: ModelRequest) -> Message:

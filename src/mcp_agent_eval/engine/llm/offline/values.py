@@ -36,7 +36,7 @@ _BY_WORD: tuple[tuple[frozenset[str], re.Pattern[str]], ...] = (
     (frozenset({"number", "code", "reference", "id", "ref"}), _CODE),
 )
 _YES = re.compile(r"(?i)\W*(?:yes|yeah|yep|sure|okay|ok|fine|perfect|great|that works|of course)\b")
-_NO = re.compile(r"(?i)\W*(?:no|nope|nothing|never)\b")
+_NO = re.compile(r"(?i)\W*(?:no|none|nope|nothing|never)\b")
 _UNHELPFUL = re.compile(
     r"(?i)don['’]?t know|do not know|not sure|no idea|don['’]?t have|do not have|rather not|\bwhy\b|\?\s*$"
 )
@@ -49,6 +49,11 @@ _LEAD_IN = re.compile(
 def agrees(text: str) -> bool:
     """Whether an answer begins with a yes."""
     return _YES.match(text) is not None
+
+
+def declines(text: str) -> bool:
+    """Whether an answer begins with a no."""
+    return _NO.match(text) is not None
 
 
 def look_of(name: str, description: str, format_: object) -> re.Pattern[str] | None:
@@ -85,7 +90,7 @@ def option(options: Iterable[object], text: str) -> object:
 def scalar(kind: str, answer: str) -> bool | int | float | None:
     """A boolean, an integer or a number in an answer."""
     if kind == "boolean":
-        return True if agrees(answer) else False if _NO.match(answer) else None
+        return True if agrees(answer) else False if declines(answer) else None
     if match := _NUMBER.search(answer):
         return int(float(match[0])) if kind == "integer" else float(match[0])
     return next((_COUNTS.index(word) for word in words(answer) if word in _COUNTS), None)

@@ -9,7 +9,7 @@ from mcp_agent_eval.types import Json
 _VERBS_WORDS = """
     add assign book cancel change check confirm create fetch find get list log lookup make move notify
     open order pay record refund register remove report request reschedule reserve save schedule search
-    send set start submit take transfer update verify
+    select send set start submit take transfer update verify
 """
 _VERBS = frozenset(_VERBS_WORDS.split())
 _PAST = {
