@@ -367,8 +367,16 @@ async def test_an_endpoint_that_cannot_open_at_all_is_told_what_to_set(
     assert hint in (caught.value.hint or "")
 
 
-async def test_a_user_field_that_is_refused_is_left_out() -> None:
-    refuses = says({"detail": [{"loc": ["body", "user"], "msg": "Extra inputs are not permitted"}]}, 422)
+@pytest.mark.parametrize(
+    "complaint",
+    [
+        {"detail": [{"loc": ["body", "user"], "msg": "Extra inputs are not permitted"}]},
+        {"error": {"message": "Unrecognized request argument supplied: user"}},
+        {"error": {"message": "Unknown parameter: 'user'."}},
+    ],
+)
+async def test_a_user_field_that_is_refused_is_left_out(complaint: Json) -> None:
+    refuses = says(complaint, 422)
     async with far_agent(refuses, GOOD[openai]) as server:
         async with call(openai(server)) as caller:
             assert (await caller.say("Hi")).text == "Hello."

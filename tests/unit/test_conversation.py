@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from mcp_agent_eval.engine.conversation import Conversation, Ending, ToolLoop
-from mcp_agent_eval.engine.participants.base import Silent
+from mcp_agent_eval.engine.participants.base import Said, Silent
 from mcp_agent_eval.engine.participants.persona import EndSignal, SimulatedPersona
 from mcp_agent_eval.engine.participants.prompt_agent import PromptAgent
 from mcp_agent_eval.engine.tools import Tools
-from mcp_agent_eval.types import AgentDraft, Persona
+from mcp_agent_eval.types import AgentDraft, Persona, ToolUse
 from tests.scripted import MemoryJournal, ScriptedModel
 
 RUN = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
@@ -223,3 +224,39 @@ async def test_variables_are_filled_in_the_prompt_and_the_greeting() -> None:
     )
     await stage.play()
     assert stage.said == [("agent", "Hello Ann, it is 2026-03-04.")]
+
+
+class Reporting:
+    """An agent elsewhere, which has used a tool by itself and hangs up."""
+
+    def __init__(self, *reported: ToolUse) -> None:
+        self._reported = reported
+
+    def greet(self) -> Said | None:
+        return None
+
+    def hear(self, text: str) -> None:
+        pass
+
+    def take_results(self, results: Sequence[ToolUse]) -> None:
+        assert not results
+
+    async def speak(self) -> Said:
+        return Said("Booked.", reported=self._reported, ends="endpoint")
+
+
+async def test_tools_that_an_agent_reports_are_rows_and_are_not_used_again() -> None:
+    stage = Stage(["Hello?"], [])
+    whole = ToolUse(id="1", name="book", args={"day": "Tuesday"}, result={"number": "B-2"})
+    broken = ToolUse(id="2", name="book", args={}, raw_args="{day: Tue")
+    stage.conversation._agent = Reporting(whole, broken)
+    ending = await stage.play()
+    assert (ending.reason, ending.detail) == ("agent_ended", "endpoint")
+    assert [turn.role for turn in stage.conversation.turns] == ["persona", "agent", "tool_result"]
+    called = stage.conversation.turns[1].tool_calls or []
+    assert [(use.args, use.raw_args, use.result) for use in called] == [
+        ({"day": "Tuesday"}, None, None),
+        ({}, "{day: Tue", None),
+    ]
+    outcome = (stage.conversation.turns[2].tool_calls or [])[0]
+    assert (outcome.result, outcome.args) == ({"number": "B-2"}, None)

@@ -207,7 +207,7 @@ def _as_use(call: ToolCall) -> ToolUse:
 
 def _as_call(use: ToolUse) -> ToolUse:
     """The call behind an outcome that an agent reports."""
-    return ToolUse(id=use.id, name=use.name, args=use.args or {})
+    return ToolUse(id=use.id, name=use.name, args=use.args or {}, raw_args=use.raw_args)
 
 
 _INTERRUPTED = (

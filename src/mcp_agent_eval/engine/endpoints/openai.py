@@ -44,7 +44,8 @@ _UNDECLARED_HINT = (
     "beside a text, or are not shown."
 )
 _PATH = "/chat/completions"
-_REFUSES_USER = re.compile(r"\buser\b.{0,40}\b(extra|unknown|unrecogni[sz]ed|unsupported|not )", re.I | re.S)
+_COMPLAINT = r"\b(extra|unknown|unrecogni[sz]ed|unsupported|not )"
+_REFUSES_USER = re.compile(rf"\buser\b.{{0,40}}{_COMPLAINT}|{_COMPLAINT}.{{0,40}}\buser\b", re.I | re.S)
 
 
 class _Undeclared(MalformedError):
