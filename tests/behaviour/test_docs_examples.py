@@ -48,5 +48,7 @@ async def test_what_agents_md_shows_can_be_created(settings: Settings, kind: Kin
 
 async def test_the_file_that_files_md_shows_can_be_loaded(settings: Settings) -> None:
     async with connect(settings) as link:
-        loaded = await load(link.backend, read_pack([Source("example.yaml", blocks("files.md", "yaml")[0].encode())]))
+        loaded = await load(
+            link.backend, read_pack([Source("example.yaml", blocks("files.md", "yaml")[0].encode())])
+        )
         assert {outcome.action for outcome in loaded.outcomes} == {"created"}

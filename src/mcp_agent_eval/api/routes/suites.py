@@ -29,10 +29,12 @@ class SuiteRunVerbs:
 
     async def list(self, id: Id) -> Response:
         """Newest first, without the runs themselves."""
+        await self._backend.get("suite", id)
         return answer(rows_answer([summary_answer(one) for one in await self._backend.suite_runs(id)]))
 
     async def get(self, id: Id, suite_run_id: SuiteRunId) -> Response:
-        """Every figure is final once `in_flight` is 0."""
+        """Every figure is final once `in_flight` is 0. The runs of a deleted suite are found by /agent-eval/runs."""
+        await self._backend.get("suite", id)
         aggregate = await self._backend.suite_run(suite_run_id)
         if aggregate.suite_id != id:
             raise NotFound(f"The suite has no run {suite_run_id!r}.")
