@@ -125,12 +125,13 @@ async def test_a_flow_with_faults_is_refused_with_all_of_them(client: Client) ->
         ]
     }
     del broken["nodes"][-1]
-    error = await refused(
-        client, "create_agent", name="B", type="flow", system_prompt="p", flow_config=broken, tools=[BOOK]
-    )
+    draft = {"name": "B", "type": "flow", "system_prompt": "p", "flow_config": broken, "tools": [BOOK]}
+    error = await refused(client, "create_agent", **draft)
     assert error["code"] == "FLOW_INVALID"
     assert {issue["code"] for issue in error["issues"]} >= {"unknown_target_node"}
     assert len(error["issues"]) > 1
+    told = (await client.call_tool("create_agent", draft)).content[0]
+    assert all(issue["message"] in told.text for issue in error["issues"])
 
 
 async def test_a_flow_is_walked_without_a_model(client: Client) -> None:

@@ -28,9 +28,11 @@ def with_more(result: CallToolResult, more: Json) -> CallToolResult:
 
 def refusal(error: EvalError) -> CallToolResult:
     """A failed result, with what to do about it."""
-    text = f"{error.message}\n{error.hint}" if error.hint else error.message
+    value = error.as_dict()
+    more = {key: item for key, item in value.items() if key not in ("error", "code", "hint")}
+    text = "\n".join(filter(None, (error.message, error.hint, outline(more) if more else None)))
     return CallToolResult(
-        content=[TextContent(type="text", text=text)], structured_content=error.as_dict(), is_error=True
+        content=[TextContent(type="text", text=text)], structured_content=value, is_error=True
     )
 
 
