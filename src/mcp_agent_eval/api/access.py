@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mcp_agent_eval.api.limits import RateLimit, Window
 from mcp_agent_eval.api.responses import refusal
 from mcp_agent_eval.backend.keyring import Keyring
-from mcp_agent_eval.errors import EvalError, InvalidKey, MissingKey, RateLimited, Unauthorized
+from mcp_agent_eval.errors import EvalError, InvalidKey, MissingKey, RateLimited
 from mcp_agent_eval.types.key import SCOPES
 
 _PUBLIC_PATHS = {"/", "/openapi.json"}
@@ -55,7 +55,7 @@ class Access:
         try:
             caller = await self._caller(Headers(scope=scope))
         except EvalError as error:
-            await _refuse(error, scope, receive, send)
+            await refusal(error)(scope, receive, send)
             return
         await self._admit(caller, scope, receive, send)
 
@@ -98,13 +98,6 @@ def _bearer(headers: Headers) -> str:
     if scheme.lower() != "bearer" or not secret.strip():
         raise MissingKey("This needs a key, sent as the header Authorization: Bearer KEY.", hint=_MAKE_ONE)
     return secret.strip()
-
-
-async def _refuse(error: EvalError, scope: Scope, receive: Receive, send: Send) -> None:
-    response = refusal(error)
-    if isinstance(error, Unauthorized):
-        response.headers["WWW-Authenticate"] = "Bearer"
-    await response(scope, receive, send)
 
 
 def _granted(scope: Scope, caller: _Caller) -> Scope:
