@@ -54,9 +54,10 @@ class Caster:
                 f"The agent {agent.name!r} is not active.",
                 hint=f'update(kind="agent", id="{agent.id}", changes={{"is_active": true}})',
             )
+        effective = snapshot.effective_agent()
         if layers:
-            check_agent(snapshot.effective_agent())
-        run = _run(snapshot, self._models)
+            check_agent(effective)
+        run = _run(snapshot, effective, self._models)
         return Cast(run, snapshot, _needs(run, self._models))
 
     def failure(self, case: Case, cause: EvalError) -> Cast:
@@ -101,11 +102,11 @@ def _failed(run: Run, cause: EvalError) -> Run:
     )
 
 
-def _run(snapshot: Snapshot, models: Models) -> Run:
+def _run(snapshot: Snapshot, agent: AgentDraft, models: Models) -> Run:
     judged = any(assertion.type == "custom_llm_judge" for assertion in snapshot.case.success_criteria)
     return _bare_run(snapshot).model_copy(
         update={
-            "agent_model": _agent_model(snapshot.effective_agent(), models),
+            "agent_model": _agent_model(agent, models),
             "persona_model": models.name_for("persona", snapshot.persona.model),
             "judge_model": models.name_for("judge", None) if judged else None,
             "agent_overrides": snapshot.overrides,

@@ -71,7 +71,7 @@ async def _carry_out(workshop: Workshop, work: _Work, journal: RunJournal) -> Ou
     """Talk, then score. A fault of ours fails this run and no other."""
     started = work.run.started_at or work.run.created_at
     try:
-        conversation = set_stage(workshop, work.run, work.snapshot, journal, work.acted)
+        conversation = set_stage(workshop, work.run, work.snapshot, work.agent, journal, work.acted)
         ended = await _converse(conversation, _seconds_left(workshop, work))
         scored = await _score(workshop, work, conversation, journal, ended)
     except (LeaseLost, StoreError):

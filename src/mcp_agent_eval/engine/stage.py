@@ -22,21 +22,27 @@ from mcp_agent_eval.types.webhook import CallContext
 
 
 def set_stage(
-    workshop: Workshop, run: Run, snapshot: Snapshot, journal: Journal, earlier: Mapping[int, ToolUse]
+    workshop: Workshop,
+    run: Run,
+    snapshot: Snapshot,
+    agent: AgentDraft,
+    journal: Journal,
+    earlier: Mapping[int, ToolUse],
 ) -> Conversation:
-    """The conversation of a run, ready to begin. `earlier` has what tools came to that acted before.
+    """The conversation of a run, ready to begin. `agent` is the snapshot's with its overrides, and `earlier` has
+    what tools came to that acted before.
 
     Raises:
         NotConfigured: a secret that the agent's endpoint needs is not set.
         InvalidInput: the agent, as the run met it, cannot be played.
     """
-    case, agent = snapshot.case, snapshot.effective_agent()
+    case = snapshot.case
     player = _agent(workshop, run, agent, journal)
     acting = Acting(
         policy=case.tool_policy,
         allowlist=case.tool_allowlist,
         mocks=case.tool_mocks,
-        fire=_firing(workshop, run, snapshot, player),
+        fire=_firing(workshop, run, snapshot, agent, player),
     )
     return Conversation(
         run.id,
@@ -68,14 +74,14 @@ def _agent(workshop: Workshop, run: Run, agent: AgentDraft, journal: Journal) ->
     return PromptAgent(agent, model, journal, at=run.created_at)
 
 
-def _firing(workshop: Workshop, run: Run, snapshot: Snapshot, player: Agent) -> Fire:
+def _firing(workshop: Workshop, run: Run, snapshot: Snapshot, agent: AgentDraft, player: Agent) -> Fire:
     """How a tool of this run acts, with what it is told of the conversation. A node of a flow may have changed it."""
     context = CallContext(
         company_id=LOCAL_COMPANY,
         agent_id=snapshot.agent.id,
-        agent_name=snapshot.agent.name,
+        agent_name=agent.name,
         call_id=run.id,
-        variables=snapshot.effective_agent().variables,
+        variables=agent.variables,
     )
 
     async def fire(tool: Tool, call: ToolCall) -> ToolUse:
