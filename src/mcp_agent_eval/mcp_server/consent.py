@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from mcp.server.mcpserver import AcceptedElicitation, Elicit, ElicitationResult
 from pydantic import BaseModel, Field
 
@@ -24,18 +26,14 @@ async def case_consent(
     ctx: Ctx, case_id: str, agent_overrides: Json | None, allow_real_tools: bool
 ) -> Consent | Elicit[Consent]:
     """Whether a run of the case may start."""
-    backend = (await connection(ctx)).backend
-    found = await backend.find("case", case_id)
-    return _consent(ctx, await acting_in_case(backend, found, agent_overrides), allow_real_tools)
+    return await _consent(ctx, "case", case_id, agent_overrides, allow_real_tools)
 
 
 async def suite_consent(
     ctx: Ctx, suite_id: str, agent_overrides: Json | None, allow_real_tools: bool
 ) -> Consent | Elicit[Consent]:
     """Whether a run of the suite may start."""
-    backend = (await connection(ctx)).backend
-    found = await backend.find("suite", suite_id)
-    return _consent(ctx, await acting_in_suite(backend, found, agent_overrides), allow_real_tools)
+    return await _consent(ctx, "suite", suite_id, agent_overrides, allow_real_tools)
 
 
 def require(answer: Answer) -> None:
@@ -47,9 +45,16 @@ def require(answer: Answer) -> None:
         )
 
 
-def _consent(ctx: Ctx, acting: list[str], vouched: bool) -> Consent | Elicit[Consent]:
+async def _consent(
+    ctx: Ctx, kind: Literal["case", "suite"], reference: str, overrides: Json | None, vouched: bool
+) -> Consent | Elicit[Consent]:
     """Nobody but the user is believed where the user can be asked."""
-    capabilities = ctx.client_capabilities
-    if acting and capabilities and capabilities.elicitation:
+    can_ask = bool(ctx.client_capabilities and ctx.client_capabilities.elicitation)
+    if vouched and not can_ask:
+        return Consent(start=True)
+    backend = (await connection(ctx)).backend
+    acting_in = acting_in_case if kind == "case" else acting_in_suite
+    acting = await acting_in(backend, await backend.find(kind, reference), overrides)
+    if acting and can_ask:
         return Elicit(f"This run lets {', '.join(acting)} act for real. Start it?", Consent)
-    return Consent(start=vouched or not acting)
+    return Consent(start=not acting)
