@@ -146,6 +146,7 @@ async def test_a_flow_is_walked_without_a_model(client: Client) -> None:
         mock_tool_results={"book": {"error": "The calendar is down."}},
     )
     assert down["ended_at_step_id"] == "desk"
+    assert "at book: bookAppointment error: The calendar is down." in down["trace"]
     stays = await call(client, "simulate_flow", agent_id="Front desk", says=["Good morning"])
     assert stays["ended_at_step_id"] == "ask"
 
@@ -187,12 +188,16 @@ async def test_a_flow_runs_to_its_end_with_its_nodes_in_the_transcript(settings:
             )
             shown = await call(client, "read_transcript", run_id=run["run_id"])
             rows = shown["untrusted_turns"]
-            entered = [
-                row["flow_event"]["step_id"]
-                for row in rows
-                if row.get("flow_event", {}).get("type") == "flow_node_entered"
+            assert [row["flow"] for row in rows if row["role"] == "flow_event"] == [
+                "entered start (start)",
+                "entered ask (start)",
+                "at ask: wants_booking -> book",
+                "entered book (eval: booking)",
+                "at book: bookAppointment success",
+                "entered done (tool success)",
             ]
-            assert entered == ["start", "ask", "book", "done"]
+            page = await client.read_resource(f"eval://runs/{run['run_id']}/transcript")
+            assert "entered book (eval: booking)" in page.contents[0].text
             assert [row["text"] for row in rows if row["role"] == "agent" and row.get("text")] == [
                 "Harbour Dental, hello.",
                 "You are booked. Goodbye.",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mcp_agent_eval.lab.digest import without_blanks
+from mcp_agent_eval.lab.flow_line import flow_line
 from mcp_agent_eval.types import Json, ModelCall, ToolUse, Turn
 
 T = Turn | ModelCall
@@ -49,7 +50,7 @@ def turn_line(turn: Turn) -> Json:
             "role": turn.role,
             "text": None if turn.role == "tool_result" else turn.text,
             "tools": [_use(use) for use in turn.tool_calls or []],
-            "flow_event": turn.flow_event,
+            "flow": flow_line(turn.flow_event) if turn.flow_event else None,
         }
     )
 

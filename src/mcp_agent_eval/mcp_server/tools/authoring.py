@@ -9,6 +9,7 @@ from pydantic import Field
 
 from mcp_agent_eval.lab.digest import without_blanks
 from mcp_agent_eval.lab.doubts import doubts
+from mcp_agent_eval.lab.flow_line import flow_line
 from mcp_agent_eval.mcp_server.app import Ctx, connection
 from mcp_agent_eval.mcp_server.render import answer
 from mcp_agent_eval.mcp_server.tools.arguments import (
@@ -208,11 +209,10 @@ async def simulate_flow(
     backend = (await connection(ctx)).backend
     found = await backend.find("agent", agent_id)
     transcript: list[Json] = [{"role": "user", "text": line} for line in says]
-    return answer(
-        await backend.simulate_flow(
-            found, transcript=transcript, mock_tool_results=mock_tool_results, flow_config=flow_config
-        )
+    walked = await backend.simulate_flow(
+        found, transcript=transcript, mock_tool_results=mock_tool_results, flow_config=flow_config
     )
+    return answer(walked | {"trace": [flow_line(event) for event in walked["trace"]]})
 
 
 async def list_nouns(
