@@ -27,7 +27,6 @@ from mcp_agent_eval.engine.store import nouns, rows
 from mcp_agent_eval.engine.store.database import Connection
 from mcp_agent_eval.engine.store.sqlite import open_sqlite
 from mcp_agent_eval.engine.webhooks.fire import Webhooks
-from mcp_agent_eval.engine.worker import Worker
 from mcp_agent_eval.engine.workshop import Workshop
 from mcp_agent_eval.settings import Settings
 from mcp_agent_eval.types import Agent, Case, Persona, Suite, Tool
@@ -97,7 +96,7 @@ async def measure(folder: Path, size: int) -> None:
     workshop = Workshop(
         settings, database, Models(settings), Prices({}), signals, Webhooks(allow_private=False)
     )
-    runs = Runs(workshop, Worker(workshop))
+    runs = Runs(workshop)
     backend = EmbeddedBackend("", Catalogue(database), References(database), runs, signals)
     suite_id = await database.write(lambda connection: fill(connection, size))
     start = time.perf_counter()

@@ -18,9 +18,9 @@ from anyio.abc import TaskGroup
 
 from mcp_agent_eval.engine.store import nouns, queue, runs, suite_runs
 from mcp_agent_eval.engine.store.database import Database
+from mcp_agent_eval.engine.store.opening import open_database
 from mcp_agent_eval.engine.store.queue import Claim, Outcome, Totals
 from mcp_agent_eval.engine.store.runs import NewRun
-from mcp_agent_eval.engine.store.sqlite import open_sqlite
 from mcp_agent_eval.engine.store.suite_runs import NewSuiteRun
 from mcp_agent_eval.types import Agent, Case, Persona, Run, Suite
 from mcp_agent_eval.types.base import Stamped
@@ -32,10 +32,18 @@ FOREVER = 1_000_000
 _ticks = count()
 
 
-@pytest.fixture(params=["sqlite"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a database of every dialect may be made."""
+    if request.param == "postgres":
+        return request.getfixturevalue("postgres_url")
+    return str(tmp_path / "evals.db")
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
     """An empty database of every dialect that there is."""
-    opened = await {"sqlite": partial(open_sqlite, tmp_path / "evals.db")}[request.param]()
+    opened = await open_database(database_url)
     yield opened
     await opened.aclose()
 

@@ -1,4 +1,4 @@
-"""A process of its own that uses a database: `python -m tests.contract.store_worker VERB PATH NAME`.
+"""A process of its own that uses a database: `python -m tests.contract.store_worker VERB DATABASE NAME`.
 
 open    open it and close it again
 work    for each line of standard input claim up to three runs, or finish them; answers with a line of ids
@@ -14,8 +14,8 @@ from functools import partial
 
 from mcp_agent_eval.engine.store import queue, runs
 from mcp_agent_eval.engine.store.database import Connection, Database
+from mcp_agent_eval.engine.store.opening import open_database
 from mcp_agent_eval.engine.store.queue import Claim, Outcome, Totals
-from mcp_agent_eval.engine.store.sqlite import open_sqlite
 from mcp_agent_eval.types import now
 from tests.contract.store_support import new_run
 
@@ -49,8 +49,8 @@ async def write_for_ever(database: Database) -> None:
             print(one.run.id, flush=True)
 
 
-async def main(verb: str, path: str, name: str) -> None:
-    database = await open_sqlite(path)
+async def main(verb: str, url: str, name: str) -> None:
+    database = await open_database(url)
     try:
         if verb == "work":
             await work(database, name)

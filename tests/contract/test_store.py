@@ -47,7 +47,7 @@ from tests.contract.store_support import (
 )
 from tests.support import shared_path
 
-database = support.database
+database, database_url = support.database, support.database_url
 
 ANY_CHARACTER = st.characters(exclude_categories=())
 
@@ -505,14 +505,12 @@ class TestUnitsOfWork:
         with pytest.raises(StoreError):
             await database.read(lambda connection: runs.insert(connection, [new_run()]))
 
-    async def test_changes_moves_with_every_commit_and_not_without_one(self, database: Database) -> None:
+    async def test_changes_moves_when_a_run_is_queued(self, database: Database) -> None:
         before = await database.changes()
-        await database.read(partial(runs.page, wanted=RunFilter()))
-        assert await database.changes() == before
         await queued(database, new_run())
-        after = await database.changes()
-        assert after != before
-        assert await database.changes() == after
+        with anyio.fail_after(10):
+            while await database.changes() == before:
+                await anyio.lowlevel.checkpoint()
 
 
 def _insert_and_fail(connection: Connection) -> None:

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from mcp_agent_eval.engine import store
 from mcp_agent_eval.engine.store import statements
 from mcp_agent_eval.engine.store.deltas import Requests
+from mcp_agent_eval.engine.store.postgres import DIALECT as OTHER
 from mcp_agent_eval.engine.store.sqlite import DIALECT
-from mcp_agent_eval.engine.store.statements import Dialect, load_migrations, load_queries, parse, script
+from mcp_agent_eval.engine.store.statements import load_migrations, load_queries, parse, script
 from mcp_agent_eval.types import Json, ModelRole
 
 FOLDER = Path(store.__path__[0])
-OTHER = Dialect(words=dict.fromkeys(DIALECT.words, "word"), members="unnest(:LIST::text[])", mark="%s")
 
 ROLES: st.SearchStrategy[ModelRole] = st.sampled_from(["agent", "persona"])
 VALUES = st.recursive(

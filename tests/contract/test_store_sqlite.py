@@ -228,6 +228,16 @@ class TestFailures:
         await queued(database, new_run())
 
 
+async def test_nothing_changes_where_nobody_writes(path: Path, database: SqliteDatabase) -> None:
+    before = await database.changes()
+    await database.read(partial(runs.page, wanted=RunFilter()))
+    assert await database.changes() == before
+    other = await open_sqlite(path)
+    await other.write(lambda connection: connection.run("add_step", name="another", sha256=""))
+    assert await database.changes() != before
+    await other.aclose()
+
+
 class TestClosing:
     async def test_closing_finishes_what_was_handed_over(self, path: Path) -> None:
         database, pause = await open_sqlite(path), Pause()

@@ -12,7 +12,8 @@ from mcp_agent_eval.engine.models import Models
 from mcp_agent_eval.engine.references import References
 from mcp_agent_eval.engine.runs import Runs
 from mcp_agent_eval.engine.signals import Signals
-from mcp_agent_eval.engine.store.sqlite import open_sqlite
+from mcp_agent_eval.engine.store.opening import open_database
+from mcp_agent_eval.engine.store.postgres_server import shown
 from mcp_agent_eval.engine.webhooks.fire import Webhooks
 from mcp_agent_eval.engine.worker import Worker
 from mcp_agent_eval.engine.workshop import Workshop
@@ -125,19 +126,19 @@ async def open_embedded(settings: Settings) -> AsyncGenerator[EmbeddedBackend]:
     Raises:
         StoreError: the database cannot be opened.
     """
-    database = await open_sqlite(settings.database_url)
-    models = Models(settings)
     signals = Signals()
+    database = await open_database(settings.database_url, signals.hear)
+    models = Models(settings)
     webhooks = Webhooks(allow_private=settings.allow_private_addresses)
     workshop = Workshop(settings, database, models, Prices(settings.prices), signals, webhooks)
     worker = Worker(workshop)
     try:
         async with worker.working():
             yield EmbeddedBackend(
-                settings.database_url,
+                shown(settings.database_url),
                 Catalogue(database),
                 References(database),
-                Runs(workshop, worker),
+                Runs(workshop),
                 signals,
             )
     finally:

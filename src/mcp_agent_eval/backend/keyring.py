@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from mcp_agent_eval.engine.keyring import Keyring
-from mcp_agent_eval.engine.store.sqlite import open_sqlite
+from mcp_agent_eval.engine.store.opening import open_database
 from mcp_agent_eval.errors import NotConfigured
 from mcp_agent_eval.settings import Settings
 
@@ -26,7 +26,7 @@ async def open_keyring(settings: Settings) -> AsyncGenerator[Keyring]:
             "Keys are kept by the embedded engine, and AGENT_EVAL_BACKEND is set to hosted.",
             hint="Set AGENT_EVAL_BACKEND=embedded to manage the keys of your own server.",
         )
-    database = await open_sqlite(settings.database_url)
+    database = await open_database(settings.database_url)
     try:
         yield Keyring(database)
     finally:

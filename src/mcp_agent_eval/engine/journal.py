@@ -106,7 +106,7 @@ class RunJournal:
         self._spoken = spoken
         calls, self._pending = self._pending, []
         priced = _priced(turns, calls)
-        outcome = await self._database.write(lambda connection: self._record(connection, calls, priced))
+        outcome = await self._database.write_own(lambda connection: self._record(connection, calls, priced))
         if not outcome.owned:
             raise LeaseLost("The run was taken over by another worker.")
         self._requests = outcome.requests
@@ -124,7 +124,7 @@ class RunJournal:
             kept = self._record(connection, self._pending, ())
             return kept.owned and queue.finish(connection, self._claim, outcome, self._totals())
 
-        if not await self._database.write(work):
+        if not await self._database.write_own(work):
             raise LeaseLost("The run was taken over by another worker.")
         self._changed()
 

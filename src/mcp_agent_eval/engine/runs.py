@@ -12,10 +12,9 @@ from mcp_agent_eval.engine.casting import Cast, Caster
 from mcp_agent_eval.engine.catalogue import not_found
 from mcp_agent_eval.engine.snapshot import CaseReader, Snapshot
 from mcp_agent_eval.engine.store import journal, nouns, queue, runs, suite_runs
-from mcp_agent_eval.engine.store.database import Connection, Work
+from mcp_agent_eval.engine.store.database import QUEUE, Connection, Work
 from mcp_agent_eval.engine.store.runs import NewRun
 from mcp_agent_eval.engine.store.suite_runs import NewSuiteRun
-from mcp_agent_eval.engine.worker import Worker
 from mcp_agent_eval.engine.workshop import Workshop
 from mcp_agent_eval.errors import InvalidInput, NotFound, RunFinished
 from mcp_agent_eval.types import (
@@ -43,12 +42,11 @@ S = TypeVar("S", Run, SuiteRun)
 
 
 class Runs:
-    """Executions of cases and suites in a database, carried out by a worker."""
+    """Executions of cases and suites in a database, carried out by whichever worker claims them."""
 
-    def __init__(self, workshop: Workshop, worker: Worker) -> None:
+    def __init__(self, workshop: Workshop) -> None:
         self._workshop = workshop
         self._database = workshop.database
-        self._worker = worker
 
     async def start(self, case_id: str, overrides: Json | None, key: str | None) -> Run:
         """Queue one execution of a case, or return the one that `key` started before."""
@@ -64,7 +62,7 @@ class Runs:
             return _with_case(cast.run, cast.snapshot)
 
         run = await self._database.write(work)
-        self._worker.wake()
+        self._workshop.signals.hear(QUEUE)
         return run
 
     async def start_suite(self, suite_id: str, overrides: Json | None, key: str | None) -> StartedSuiteRun:
@@ -77,7 +75,7 @@ class Runs:
             return _started(connection, _aggregate(connection, id))
 
         aggregate = await self._database.write(work)
-        self._worker.wake()
+        self._workshop.signals.hear(QUEUE)
         return aggregate
 
     async def get(self, id: str) -> Run:

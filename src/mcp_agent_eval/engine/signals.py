@@ -1,4 +1,5 @@
-"""Who waits for a run, or listens to all of them, hears of changes at once, as long as they happen in this process."""
+"""Who waits for a run, or listens to all of them, hears of changes at once: those that happen in this process, and
+those that others tell through the database."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ _BEHIND = 1000
 
 
 class Signals:
-    """Rings for runs and suite runs. What another process does is not heard: waiters look again by themselves."""
+    """Rings for runs and suite runs. Where another process cannot tell, waiters look again by themselves."""
 
     def __init__(self) -> None:
         self._events: dict[str, anyio.Event] = {}
@@ -21,14 +22,19 @@ class Signals:
 
     def ring(self, run_id: str, suite_run_id: str | None) -> None:
         """A run has moved on: wake everybody who waits for it or for its suite run."""
-        for key in (run_id, suite_run_id):
-            if key and (event := self._events.pop(key, None)):
-                event.set()
+        for key in filter(None, (run_id, suite_run_id)):
+            self.hear(key)
         for listener in self._listeners:
             try:
                 listener.send_nowait(run_id)
             except anyio.WouldBlock:
                 continue
+
+    def hear(self, name: str) -> None:
+        """Wake everybody who waits for this; without a name, everybody."""
+        for key in [name] if name else list(self._events):
+            if event := self._events.pop(key, None):
+                event.set()
 
     def event(self, key: str) -> anyio.Event:
         """Set when a run or suite run moves on. Ask for it before you look, then nothing is missed in between."""

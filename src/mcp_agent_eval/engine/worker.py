@@ -15,7 +15,7 @@ from anyio.abc import TaskGroup
 from mcp_agent_eval.background import background_tasks
 from mcp_agent_eval.engine.execution import execute
 from mcp_agent_eval.engine.store import queue
-from mcp_agent_eval.engine.store.database import Connection
+from mcp_agent_eval.engine.store.database import QUEUE, Connection
 from mcp_agent_eval.engine.store.queue import Claim
 from mcp_agent_eval.engine.workshop import Workshop
 from mcp_agent_eval.errors import StoreError
@@ -31,13 +31,13 @@ _MOST_ATTEMPTS = 3
 
 
 class Worker:
-    """Works as long as its block is entered; `wake` tells it that there is something to do."""
+    """Works as long as its block is entered, and whenever `QUEUE` rings."""
 
     def __init__(self, workshop: Workshop) -> None:
         self._workshop = workshop
         self._name = f"{os.getpid()}-{uuid4().hex[:8]}"
         self._running: set[str] = set()
-        self._bell = anyio.Event()
+        self._seen: int | None = None
 
     @asynccontextmanager
     async def working(self) -> AsyncGenerator[None]:
@@ -51,24 +51,25 @@ class Worker:
             with anyio.CancelScope(shield=True):
                 await self._give_back()
 
-    def wake(self) -> None:
-        """Look for work at once."""
-        self._bell.set()
-
     async def _claim_forever(self, tasks: TaskGroup) -> None:
-        seen = -1
         while True:
             # Bell and count come first: what happens after them is noticed in the next round.
-            self._bell = anyio.Event()
+            bell = self._workshop.signals.event(QUEUE)
             try:
                 changes = await self._workshop.database.changes()
-                if changes != seen:
+                if changes != self._seen:
+                    self._seen = changes
                     await self._claim(tasks)
-                    seen = changes
             except StoreError:
+                self._seen = None
                 logger.exception("no runs can be claimed at the moment")
             with anyio.move_on_after(_IDLE):
-                await self._bell.wait()
+                await bell.wait()
+
+    def _look(self) -> None:
+        """Look for runs at once, whether or not the database has changed: there is room again, or a lease ran out."""
+        self._seen = None
+        self._workshop.signals.hear(QUEUE)
 
     async def _claim(self, tasks: TaskGroup) -> None:
         room = self._workshop.settings.max_concurrency - len(self._running)
@@ -86,7 +87,7 @@ class Worker:
             logger.exception("run %s is left to its lease", claim.run_id)
         finally:
             self._running.discard(claim.run_id)
-            self.wake()
+            self._look()
 
     async def _hold_leases(self) -> None:
         """Renew what is ours, and take back what other workers have let go silently."""
@@ -95,7 +96,7 @@ class Worker:
                 await self._workshop.database.write(self._renew)
             except StoreError:
                 logger.exception("leases could not be renewed")
-            self.wake()
+            self._look()
             await anyio.sleep(LEASE / 3)
 
     def _take(self, connection: Connection, room: int) -> list[Claim]:

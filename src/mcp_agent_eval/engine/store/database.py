@@ -12,6 +12,9 @@ from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
+QUEUE = "queue"
+"""What is told when there may be runs to claim; all else that is told is the id of a run or suite run."""
+
 Row = Mapping[str, Any]
 """One row, by column name."""
 
@@ -35,6 +38,11 @@ class Connection(Protocol):
         """Execute a statement once per row of parameters."""
         ...
 
+    def tell(self, *names: str) -> None:
+        """Once this is committed, let every process that shares the database hear these names, where the
+        database has a way to."""
+        ...
+
 
 Work = Callable[[Connection], T]
 
@@ -50,13 +58,18 @@ class Database(Protocol):
     async def write(self, work: Work[T]) -> T:
         """Execute and commit; it is on disk when this returns.
 
-        Units of work never overlap, and one may be tried a second time after it was undone. A caller that
-        is cancelled while it waits leaves the write to happen.
+        Units of work never overlap, in whichever processes they are, and one may be tried again after it was
+        undone. A caller that is cancelled while it waits leaves the write to happen.
         """
         ...
 
+    async def write_own(self, work: Work[T]) -> T:
+        """As `write`, for work that touches nothing but rows which the caller alone may write, such as those of
+        a run that it has claimed. Where the database allows it, others write at the same time."""
+        ...
+
     async def changes(self) -> int:
-        """A number that differs from the last one when anybody, in any process, has committed since."""
+        """A number that differs from the last one when there may be something new to claim."""
         ...
 
     async def aclose(self) -> None:

@@ -6,13 +6,13 @@ worker goes on with it; every claim has an epoch, and whoever holds an older one
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
 
 from mcp_agent_eval.engine.store import rows
-from mcp_agent_eval.engine.store.database import Connection, Row
+from mcp_agent_eval.engine.store.database import QUEUE, Connection, Row
 from mcp_agent_eval.types import Evaluation, ModelRole, RunStatus, TerminationReason
 
 Cancelled = Literal["cancelled", "signalled", "finished"]
@@ -119,8 +119,10 @@ def renew(connection: Connection, worker: str, lease_until: datetime, run_ids: C
 def release(connection: Connection, worker: str, now: datetime) -> list[str]:
     """Give back everything that the worker claimed and did not finish; the ids of what is pending again. Runs
     that were to be cancelled are. It does not count as an attempt."""
-    connection.all("cancel_leases", worker=worker, now=rows.to_time(now))
-    return _ids(connection.all("return_leases", worker=worker, attempts_back=1))
+    cancelled = connection.all("cancel_leases", worker=worker, now=rows.to_time(now))
+    returned = connection.all("return_leases", worker=worker, attempts_back=1)
+    _tell(connection, returned, cancelled)
+    return _ids(returned)
 
 
 def reap(connection: Connection, now: datetime, most_attempts: int) -> Reaped:
@@ -131,12 +133,14 @@ def reap(connection: Connection, now: datetime, most_attempts: int) -> Reaped:
     error = f"The run was given up: its worker died, {most_attempts} times in a row."
     failed = connection.all("fail_leases", expired=at, now=at, most_attempts=most_attempts, error=error)
     returned = connection.all("return_leases", expired=at, attempts_back=0)
+    _tell(connection, returned, [*cancelled, *failed])
     return Reaped(_ids(returned), _ids(failed), _ids(cancelled))
 
 
 def request_cancel(connection: Connection, run_id: str, now: datetime) -> Cancelled | None:
     """Cancel a run: at once when it is pending, else its worker is told to stop. None: no such run."""
-    if connection.run("cancel_pending", run_id=run_id, now=rows.to_time(now)):
+    if ended := connection.all("cancel_pending", run_id=run_id, now=rows.to_time(now)):
+        _tell(connection, [], ended)
         return "cancelled"
     if connection.run("signal_cancel", run_id=run_id):
         return "signalled"
@@ -166,11 +170,18 @@ def finish(connection: Connection, claim: Claim, outcome: Outcome, totals: Total
     columns = _outcome_columns(outcome)
     connection.run("finish_run", run_id=claim.run_id, **columns)
     connection.run("keep_evaluation", run=owned["serial"], evaluation=columns["evaluation"])
+    _tell(connection, [], [owned])
     return True
 
 
 def _claim(row: Row, worker: str) -> Claim:
     return Claim(row["id"], worker, row["epoch"], row["attempts"])
+
+
+def _tell(connection: Connection, pending: Sequence[Row], ended: Sequence[Row]) -> None:
+    """Tell of runs that wait for a worker again, and of those that are over."""
+    names = {name for row in ended for name in (row["id"], row["suite_run_id"]) if name}
+    connection.tell(*([QUEUE] if pending else []), *names)
 
 
 def _ids(found: list[Row]) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from mcp_agent_eval.engine.store import rows
-from mcp_agent_eval.engine.store.database import Connection, Row
+from mcp_agent_eval.engine.store.database import QUEUE, Connection, Row
 from mcp_agent_eval.engine.store.lookup import lookup
 from mcp_agent_eval.types import Json, Page, Run, RunFilter
 
@@ -50,6 +50,7 @@ def insert(connection: Connection, new: Iterable[NewRun]) -> None:
     columns = [_columns(one) for one in new]
     connection.many("insert_run", columns)
     connection.many("insert_run_documents", columns)
+    connection.tell(QUEUE)
 
 
 def get(connection: Connection, id: str) -> Run | None:

@@ -1,14 +1,14 @@
 """The database as one SQLite file, shared by any number of processes.
 
 One thread writes, another reads, each with its own connection. Whatever queued up while the disk was busy is
-committed together; when one unit of work fails, each is tried again alone.
+committed together.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +18,8 @@ from mcp_agent_eval.engine.store.migrate import is_current, migrate
 from mcp_agent_eval.engine.store.sqlite_file import as_store_error, connect, locate, store_errors, tables
 from mcp_agent_eval.engine.store.statements import Dialect, Query, load_queries
 from mcp_agent_eval.engine.store.texts import escape, unescape_all
-from mcp_agent_eval.engine.store.threads import Outcome, OwnerThread
+from mcp_agent_eval.engine.store.threads import OwnerThread
+from mcp_agent_eval.engine.store.units import commit_together, read_each
 from mcp_agent_eval.errors import StoreError
 
 T = TypeVar("T")
@@ -59,10 +60,10 @@ class SqliteDatabase:
         self._writer = OwnerThread(
             "evals-writer",
             open=partial(_open_writer, path),
-            perform=_commit_together,
+            perform=commit_together,
             batch=_GROUP,
         )
-        self._reader = OwnerThread("evals-reader", open=partial(_open_reader, path), perform=_read_each)
+        self._reader = OwnerThread("evals-reader", open=partial(_open_reader, path), perform=read_each)
 
     async def start(self) -> None:
         """Start both threads, the writer first: it brings the schema up to date."""
@@ -83,6 +84,10 @@ class SqliteDatabase:
         self._check_open()
         return await self._writer.submit(work)
 
+    async def write_own(self, work: Work[T]) -> T:
+        """See `Database.write_own`: all writers of a file wait for each other anyway."""
+        return await self.write(work)
+
     async def changes(self) -> int:
         """See `Database.changes`."""
         self._check_open()
@@ -101,11 +106,12 @@ class SqliteDatabase:
 
 
 class SqliteConnection:
-    """A `Connection`, on whichever thread opened it."""
+    """A `Transactional` connection, on whichever thread opened it; `opening` is how its transactions begin."""
 
-    def __init__(self, path: Path, raw: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, raw: sqlite3.Connection, opening: str) -> None:
         self.path = path
         self.raw = raw
+        self._opening = opening
         self._queries = _queries()
 
     def all(self, query: str, /, **parameters: Any) -> list[Row]:
@@ -126,6 +132,9 @@ class SqliteConnection:
         sql, names = self._queries[query].statement({})
         self.raw.executemany(sql, [_bound(row, names) for row in rows])
 
+    def tell(self, *names: str) -> None:
+        """See `Connection.tell`. A file tells nobody: others look at `data_version`."""
+
     def data_version(self) -> int:
         """Moves whenever another connection, in this process or not, has committed."""
         return self.raw.execute("PRAGMA data_version").fetchone()[0]
@@ -134,10 +143,26 @@ class SqliteConnection:
         """Close the file."""
         self.raw.close()
 
+    def begin(self) -> None:
+        """See `Transactional.begin`."""
+        self.raw.execute(self._opening)
+
+    def commit(self) -> None:
+        """See `Transactional.commit`."""
+        self.raw.execute("COMMIT")
+
     def roll_back(self) -> None:
-        """Undo the open transaction, unless SQLite did so by itself."""
+        """See `Transactional.roll_back`."""
         if self.raw.in_transaction:
             self.raw.execute("ROLLBACK")
+
+    def recovers(self, exc: BaseException, failures: int) -> bool:
+        """See `Transactional.recovers`: SQLite has waited for a lock already."""
+        return False
+
+    def explained(self, exc: BaseException) -> BaseException:
+        """See `Transactional.explained`. The only place where SQLite's own errors become ours."""
+        return as_store_error(exc, self.path) if isinstance(exc, sqlite3.Error) else exc
 
     def _rows(self, query: str, parameters: Mapping[str, Any]) -> list[Row]:
         cursor = self._execute(query, parameters)
@@ -169,7 +194,7 @@ def _one_bound(value: str | list[str]) -> str:
 
 def _open_writer(path: Path) -> SqliteConnection:
     with store_errors(path):
-        connection = SqliteConnection(path, connect(path, writes=True))
+        connection = SqliteConnection(path, connect(path, writes=True), "BEGIN IMMEDIATE")
         try:
             _bring_up_to_date(connection)
         except BaseException:
@@ -180,50 +205,15 @@ def _open_writer(path: Path) -> SqliteConnection:
 
 def _open_reader(path: Path) -> SqliteConnection:
     with store_errors(path):
-        return SqliteConnection(path, connect(path, writes=False))
+        return SqliteConnection(path, connect(path, writes=False), "BEGIN")
 
 
 def _bring_up_to_date(connection: SqliteConnection) -> None:
     if tables(connection.raw) and is_current(connection):
         return
-    connection.raw.execute("BEGIN IMMEDIATE")
+    connection.begin()
     try:
         migrate(connection, connection.raw.execute, DIALECT)
-        connection.raw.execute("COMMIT")
+        connection.commit()
     finally:
         connection.roll_back()
-
-
-def _commit_together(connection: SqliteConnection, works: Sequence[Callable[..., Any]]) -> list[Outcome]:
-    """All of the works in one transaction. When one of them fails, each is tried again in a transaction of its
-    own, so that it is undone alone."""
-    try:
-        connection.raw.execute("BEGIN IMMEDIATE")
-        values = [work(connection) for work in works]
-        connection.raw.execute("COMMIT")
-    except BaseException as exc:
-        connection.roll_back()
-        if len(works) == 1:
-            return [_failed(connection, exc)]
-        return [outcome for work in works for outcome in _commit_together(connection, [work])]
-    return [(value, None) for value in values]
-
-
-def _read_each(connection: SqliteConnection, works: Sequence[Callable[..., Any]]) -> list[Outcome]:
-    return [_read(connection, work) for work in works]
-
-
-def _read(connection: SqliteConnection, work: Callable[..., Any]) -> Outcome:
-    """One work on one state of the database: other processes may commit, it will not see them yet."""
-    try:
-        connection.raw.execute("BEGIN")
-        return work(connection), None
-    except BaseException as exc:
-        return _failed(connection, exc)
-    finally:
-        connection.roll_back()
-
-
-def _failed(connection: SqliteConnection, exc: BaseException) -> Outcome:
-    """The outcome of a work that raised. The only place where SQLite's own errors become ours."""
-    return None, as_store_error(exc, connection.path) if isinstance(exc, sqlite3.Error) else exc

@@ -85,7 +85,7 @@ UPDATE runs SET
 WHERE queue_status = 'claimed' AND cancel_requested = 1
   AND lease_owner = :worker         --? worker
   AND lease_until < :expired        --? expired
-RETURNING id;
+RETURNING id, suite_run_id;
 
 -- name: fail_leases
 -- End the runs whose workers died too often.
@@ -99,7 +99,7 @@ UPDATE runs SET
     lease_owner = NULL,
     lease_until = NULL
 WHERE queue_status = 'claimed' AND lease_until < :expired AND attempts >= :most_attempts
-RETURNING id;
+RETURNING id, suite_run_id;
 
 -- name: return_leases
 -- Put runs back into the queue, at the place that they had.
@@ -112,7 +112,7 @@ UPDATE runs SET
 WHERE queue_status = 'claimed'
   AND lease_owner = :worker         --? worker
   AND lease_until < :expired        --? expired
-RETURNING id;
+RETURNING id, suite_run_id;
 
 -- name: cancel_pending
 -- End a run that nobody has claimed.
@@ -121,7 +121,8 @@ UPDATE runs SET
     status = 'cancelled',
     termination_reason = 'cancelled',
     ended_at = :now
-WHERE id = :run_id AND queue_status = 'pending';
+WHERE id = :run_id AND queue_status = 'pending'
+RETURNING id, suite_run_id;
 
 -- name: signal_cancel
 -- Tell the worker of a claimed run to stop.
@@ -149,7 +150,7 @@ UPDATE runs SET
     judge_unpriced = :judge_unpriced,
     unpriced_models = :unpriced_models
 WHERE id = :run_id AND epoch = :epoch AND lease_owner = :worker AND queue_status = 'claimed'
-RETURNING serial, cancel_requested;
+RETURNING serial, id, suite_run_id, cancel_requested;
 
 -- name: finish_run
 -- End a run, with its verdict.

@@ -1,0 +1,145 @@
+"""The server behind a PostgreSQL database: how it is reached, and what its errors mean."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, LiteralString
+
+from mcp_agent_eval.errors import NotConfigured, StoreError
+
+if TYPE_CHECKING:
+    import psycopg
+
+SCHEMES = ("postgresql://", "postgres://")
+SCHEMA = "agent_eval"
+"""Our tables stand in a schema of their own: `runs` and `tools` are names that others use too."""
+
+PATIENCE = 15.0
+"""Seconds to wait for another process that shuts us out, or for a server that restarts."""
+
+_SETTINGS = (f"SET search_path TO {SCHEMA}", f"SET lock_timeout TO '{PATIENCE:g}s'")
+_PASSWORD = re.compile(r"(?<=://)([^/@]*?):[^/]*@|(?<=[?&]password=)[^&]*")
+
+
+def shown(url: str) -> str:
+    """The address without its password."""
+    return _PASSWORD.sub(lambda match: f"{match[1]}:***@" if match[1] is not None else "***", url)
+
+
+def require_driver() -> None:
+    """Raises NotConfigured where the extra is not installed."""
+    try:
+        import psycopg  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    except ImportError as exc:
+        raise NotConfigured(
+            f"A PostgreSQL database needs a driver: {exc}.",
+            hint='Install the extra: pip install "mcp-agent-eval[postgres]".',
+        ) from None
+
+
+def connect(url: str) -> psycopg.Connection:
+    """A connection in autocommit mode that finds our schema, whether or not it is there yet.
+
+    Raises:
+        psycopg.Error: the server cannot be used.
+    """
+    import psycopg
+
+    connection = psycopg.connect(
+        url, autocommit=True, connect_timeout=10, fallback_application_name="mcp-agent-eval"
+    )
+    for setting in _SETTINGS:
+        connection.execute(_literal(setting))
+    return connection
+
+
+def is_away(exc: BaseException) -> bool:
+    """Whether the server was lost or is not there, so that it may be back in a while."""
+    import psycopg
+
+    return isinstance(exc, psycopg.OperationalError | psycopg.InterfaceError) and _state(exc) in _GONE
+
+
+def has_collided(exc: BaseException) -> bool:
+    """Whether two transactions got in each other's way: one more try sees what the other has done."""
+    from psycopg import errors
+
+    return isinstance(exc, errors.SerializationFailure | errors.DeadlockDetected)
+
+
+def explained(exc: BaseException, url: str) -> BaseException:
+    """The driver's errors as something that its user can act on; all others as they are."""
+    import psycopg
+
+    return _as_store_error(exc, url) if isinstance(exc, psycopg.Error) else exc
+
+
+def _as_store_error(exc: psycopg.Error, url: str) -> StoreError:
+    """What the server said; nothing of what was to be stored."""
+    problem, hint = _AWAY if is_away(exc) else _MEANING.get(_state(exc) or "", (None, None))
+    error = StoreError(f"The database {shown(url)} {problem or f'cannot be used: {_said(exc)}'}.", hint=hint)
+    error.__cause__ = exc
+    return error
+
+
+def _state(exc: psycopg.Error) -> str | None:
+    """The server's code. Of a connection that was refused, the driver passes on the words alone."""
+    words = str(exc)
+    return exc.sqlstate or next((state for said, state in _SAID.items() if said in words), None)
+
+
+def _said(exc: psycopg.Error) -> str:
+    """The server's own first line: those after it may quote values."""
+    return exc.diag.message_primary or str(exc).partition("\n")[0] or type(exc).__name__
+
+
+def _literal(text: str) -> LiteralString:
+    """Statements of ours that are put together from constants."""
+    return text  # pyright: ignore[reportReturnType]
+
+
+_AWAY = (
+    "does not answer, or was lost",
+    "Check that the server is up and that host and port are right, then try again.",
+)
+_GONE = (None, "57P01", "57P02", "57P03")
+
+_SAID = {
+    "database system is": "57P03",
+    "password authentication failed": "28P01",
+    "no pg_hba.conf entry": "28000",
+    'role "': "28000",
+    'database "': "3D000",
+    "connection slots are reserved": "53300",
+    "too many clients": "53300",
+}
+
+_REFUSED = ("refuses this user", "Check the user and the password in AGENT_EVAL_DATABASE_URL.")
+_NO_ROOM = (
+    "cannot be written: its disk is full or failing",
+    "Free some space on the server, then try again.",
+)
+
+_MEANING: dict[str, tuple[str, str | None]] = {
+    "28000": _REFUSED,
+    "28P01": _REFUSED,
+    "3D000": (
+        "does not exist on this server",
+        "Make it with createdb, or name another in AGENT_EVAL_DATABASE_URL.",
+    ),
+    "42501": (
+        "may not be used in this way by this user",
+        f"Let its owner execute: CREATE SCHEMA {SCHEMA} AUTHORIZATION the_user.",
+    ),
+    "25006": ("is read-only: a standby, perhaps", "Name the primary server in AGENT_EVAL_DATABASE_URL."),
+    "53100": _NO_ROOM,
+    "58030": _NO_ROOM,
+    "53300": (
+        "has no connection left: a process of ours takes four",
+        "Raise max_connections, or close some.",
+    ),
+    "55P03": (
+        f"was locked by another process for more than {PATIENCE:g} seconds",
+        "Close whatever holds it, then try again.",
+    ),
+}

@@ -1,0 +1,324 @@
+"""What only a PostgreSQL server can do wrong, and how the user hears of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import anyio
+import anyio.to_thread
+import psycopg
+import pytest
+from psycopg import errors
+
+from mcp_agent_eval.engine.store import postgres, queue, runs
+from mcp_agent_eval.engine.store.database import QUEUE, Connection
+from mcp_agent_eval.engine.store.opening import open_database
+from mcp_agent_eval.engine.store.postgres import PostgresDatabase, open_postgres
+from mcp_agent_eval.engine.store.postgres_server import explained, shown
+from mcp_agent_eval.engine.store.units import InDoubt
+from mcp_agent_eval.errors import StoreError, StoreTooNew
+from mcp_agent_eval.types import RunFilter
+from tests.contract.store_support import Background, Pause, claim, finish, new_run, queued, run
+from tests.postgres import own_server
+
+
+class Ear:
+    """Collects what is told."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._event = anyio.Event()
+
+    def hear(self, name: str) -> None:
+        self.names.append(name)
+        self._event.set()
+
+    async def until(self, name: str) -> None:
+        with anyio.fail_after(10):
+            while name not in self.names:
+                self._event = anyio.Event()
+                await self._event.wait()
+
+
+@pytest.fixture
+async def database(postgres_url: str) -> AsyncIterator[PostgresDatabase]:
+    opened = await open_postgres(postgres_url, lambda _: None)
+    yield opened
+    await opened.aclose()
+
+
+def store_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("evals-")]
+
+
+def sql(url: str, statement: str) -> list[Any]:
+    """What somebody else does on the server."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        cursor = connection.execute(statement)  # pyright: ignore
+        return cursor.fetchall() if cursor.description else []
+
+
+def drop_our_connections(url: str) -> None:
+    sql(
+        url,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'mcp-agent-eval'",
+    )
+
+
+class TestAddresses:
+    @pytest.mark.parametrize(
+        ("url", "expected"),
+        [
+            ("postgresql://me:s3cret@host/db", "postgresql://me:***@host/db"),
+            (
+                "postgresql://host/db?user=me&password=s3cret&x=1",
+                "postgresql://host/db?user=me&password=***&x=1",
+            ),
+            ("postgresql://me@host:5433/db", "postgresql://me@host:5433/db"),
+            ("sqlite:////data/a:b@c.db", "sqlite:////data/a:b@c.db"),
+        ],
+    )
+    def test_an_address_is_shown_without_its_password(self, url: str, expected: str) -> None:
+        assert shown(url) == expected
+
+    async def test_a_server_that_is_not_there_is_named_without_the_password(self) -> None:
+        with pytest.raises(
+            StoreError, match=r"postgresql://me:\*\*\*@127.0.0.1:1/db does not answer"
+        ) as caught:
+            await open_database("postgresql://me:s3cret@127.0.0.1:1/db")
+        assert "s3cret" not in f"{caught.value}{caught.value.hint}"
+        assert store_threads() == []
+
+    async def test_a_database_that_is_not_there_is_told_from_a_server_that_is_not(
+        self, postgres: str
+    ) -> None:
+        with pytest.raises(StoreError, match="does not exist on this server") as caught:
+            await open_database(urlsplit(postgres)._replace(path="/nothing").geturl())
+        assert "createdb" in str(caught.value.hint)
+
+    async def test_without_the_driver_the_extra_is_named(
+        self, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(__import__("sys").modules, "psycopg", None)
+        with pytest.raises(Exception, match="needs a driver") as caught:
+            await open_database(postgres_url)
+        assert "mcp-agent-eval[postgres]" in caught.value.hint  # type: ignore[attr-defined]
+
+
+class TestSchema:
+    async def test_our_tables_stand_beside_those_of_another_program(self, postgres_url: str) -> None:
+        sql(postgres_url, "CREATE TABLE runs (theirs text)")
+        database = await open_database(postgres_url)
+        assert await queued(database, new_run("ours")) == ["ours"]
+        await database.aclose()
+        assert sql(postgres_url, "SELECT count(*) FROM public.runs") == [(0,)]
+
+    async def test_a_newer_database_is_refused_and_says_what_is_unknown(self, postgres_url: str) -> None:
+        await (await open_database(postgres_url)).aclose()
+        sql(postgres_url, "INSERT INTO agent_eval.schema_steps VALUES ('9999_later', 'x')")
+        with pytest.raises(StoreTooNew, match="9999_later"):
+            await open_database(postgres_url)
+        assert store_threads() == []
+
+    async def test_a_user_who_may_not_make_the_schema_is_told_what_its_owner_can_do(
+        self, postgres_url: str
+    ) -> None:
+        name = urlsplit(postgres_url).path[1:]
+        sql(postgres_url, f"CREATE ROLE u{name}; GRANT u{name} TO postgres")
+        poor = f"{postgres_url}&options=-crole%3Du{name}"
+        with pytest.raises(StoreError, match="may not be used in this way") as caught:
+            await open_database(poor)
+        assert "CREATE SCHEMA agent_eval AUTHORIZATION" in str(caught.value.hint)
+        sql(postgres_url, f"DROP ROLE u{name}")
+
+
+class TestTelling:
+    async def test_what_one_process_tells_the_others_hear(self, postgres_url: str) -> None:
+        ear = Ear()
+        hearing = await open_postgres(postgres_url, ear.hear)
+        telling = await open_database(postgres_url)
+        await ear.until("")
+        await queued(telling, new_run("one"))
+        await ear.until(QUEUE)
+        (mine,) = await claim(telling)
+        await finish(telling, mine)
+        await ear.until("one")
+        await telling.aclose()
+        await hearing.aclose()
+
+    async def test_what_is_undone_is_not_told(self, postgres_url: str) -> None:
+        ear = Ear()
+        database = await open_postgres(postgres_url, ear.hear)
+        await ear.until("")
+
+        def work(connection: Connection) -> None:
+            connection.tell("undone")
+            raise LookupError
+
+        with pytest.raises(LookupError):
+            await database.write(work)
+        await database.write(lambda connection: connection.tell("done"))
+        await ear.until("done")
+        assert "undone" not in ear.names
+        await database.aclose()
+
+    async def test_a_connection_that_was_lost_hears_again_and_says_that_it_may_have_missed_something(
+        self, postgres_url: str
+    ) -> None:
+        ear = Ear()
+        database = await open_postgres(postgres_url, ear.hear)
+        await ear.until("")
+        ear.names.clear()
+        drop_our_connections(postgres_url)
+        await ear.until("")
+        await database.write(lambda connection: connection.tell("again"))
+        await ear.until("again")
+        await database.aclose()
+
+
+class TestSideBySide:
+    async def test_who_writes_alone_shuts_out_others_in_other_connections(self, postgres_url: str) -> None:
+        first, second = await open_database(postgres_url), await open_database(postgres_url)
+        async with anyio.create_task_group() as tasks, Pause() as pause:
+            slow = Background(tasks, first.write(lambda _: pause.here()))
+            await pause.reached()
+            waiting = Background(tasks, second.write(lambda _: "through"))
+            # What belongs to a claimed run waits for nobody.
+            assert await second.write_own(lambda _: "at once") == "at once"
+            assert waiting.value is None
+        assert (slow.error, waiting.value) == (None, "through")
+        await first.aclose()
+        await second.aclose()
+
+    async def test_a_lock_that_is_held_too_long_is_an_error_and_passes(
+        self, postgres_url: str, database: PostgresDatabase
+    ) -> None:
+        def impatient(connection: Any) -> None:
+            connection.raw.execute("SET lock_timeout TO '50ms'")
+
+        await database.write(impatient)
+        with psycopg.connect(postgres_url) as other:
+            other.execute(f"SELECT pg_advisory_xact_lock({postgres._LOCK})")
+            with pytest.raises(StoreError, match="locked by another process"):
+                await database.write(len)
+        assert await queued(database, new_run("one")) == ["one"]
+
+    async def test_what_collides_is_done_again_and_done_once(self, database: PostgresDatabase) -> None:
+        tries: list[int] = []
+
+        def work(connection: Connection) -> None:
+            runs.insert(connection, [new_run("one")])
+            tries.append(1)
+            if len(tries) < 3:
+                raise errors.DeadlockDetected
+
+        await database.write(work)
+        assert len(tries) == 3
+        assert (await database.read(partial(runs.page, wanted=RunFilter()))).total == 1
+
+    async def test_what_always_collides_is_given_up(self, database: PostgresDatabase) -> None:
+        def work(_: Connection) -> None:
+            raise errors.SerializationFailure("over and over")
+
+        with pytest.raises(StoreError):
+            await database.write(work)
+
+
+class TestLosses:
+    async def test_a_connection_that_was_cut_is_made_again(
+        self, postgres_url: str, database: PostgresDatabase
+    ) -> None:
+        await queued(database, new_run("before"))
+        drop_our_connections(postgres_url)
+        assert (await run(database, "before")).status == "queued"
+        (mine,) = await claim(database)
+        drop_our_connections(postgres_url)
+        assert await finish(database, mine)
+        assert await queued(database, new_run("after")) == ["after"]
+
+    async def test_a_server_that_restarts_is_waited_for(self) -> None:
+        with own_server() as server:
+            database = await open_database(server.url("postgres"))
+            await queued(database, new_run("before"))
+            await anyio.to_thread.run_sync(server.stop, "fast")
+            async with anyio.create_task_group() as tasks:
+                waiting = Background(tasks, run(database, "before"))
+                await anyio.wait_all_tasks_blocked()
+                await anyio.to_thread.run_sync(server.start)
+            assert waiting.value.id == "before"
+            assert await queued(database, new_run("after")) == ["after"]
+            await database.aclose()
+
+    async def test_a_server_that_does_not_come_back_is_an_error(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(postgres, "PATIENCE", 0.1)
+        with own_server() as server:
+            database = await open_database(server.url("postgres"))
+            await anyio.to_thread.run_sync(server.stop, "fast")
+            with pytest.raises(StoreError, match="does not answer, or was lost"):
+                await run(database, "any")
+            await database.aclose()
+        assert store_threads() == []
+
+    async def test_a_commit_that_nobody_knows_of_is_not_done_again(
+        self, postgres_url: str, database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def lost_in_commit(connection: Any) -> None:
+            runs.insert(connection, [new_run("one")])
+            monkeypatch.setattr(connection, "raw", _LosesCommits(connection.raw))
+
+        with pytest.raises(InDoubt, match="it may be there, or not"):
+            await database.write(lost_in_commit)
+        assert (await run(database, "one")).status == "queued"
+
+
+class _LosesCommits:
+    """A connection whose server commits, and is gone before it can say so."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+
+    def execute(self, statement: str, *rest: Any) -> Any:
+        done = self._raw.execute(statement, *rest)
+        if statement == "COMMIT":
+            self._raw.close()
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+        return done
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._raw, name)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (errors.DiskFull(), "its disk is full"),
+        (errors.ReadOnlySqlTransaction(), "is read-only"),
+        (errors.TooManyConnections(), "no connection left"),
+        (errors.InvalidPassword(), "refuses this user"),
+    ],
+)
+def test_what_the_server_says_is_told_in_words_to_act_on(error: psycopg.Error, expected: str) -> None:
+    assert expected in str(explained(error, "postgresql://host/db"))
+
+
+async def test_an_error_carries_nothing_of_what_was_to_be_stored(database: PostgresDatabase) -> None:
+    await queued(database, new_run("private-id"))
+    with pytest.raises(StoreError) as caught:
+        await queued(database, new_run("private-id"))
+    assert "private-id" not in str(caught.value)
+
+
+async def test_a_closed_database_says_so_and_leaves_no_thread(postgres_url: str) -> None:
+    database = await open_database(postgres_url)
+    await database.write(partial(queue.reap, now=new_run().run.created_at, most_attempts=3))
+    await database.aclose()
+    await database.aclose()
+    with pytest.raises(StoreError, match="was closed"):
+        await database.read(len)
+    assert store_threads() == []
