@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from inspect import isawaitable
 from typing import Any
 
 import anyio
@@ -15,7 +16,8 @@ from starlette.routing import Route
 
 from tests.support import free_port
 
-Answer = Callable[[dict[str, Any]], str | dict[str, Any] | Response]
+Said = str | dict[str, Any] | Response
+Answer = Callable[[dict[str, Any]], Said | Awaitable[Said]]
 
 
 class Provider:
@@ -34,6 +36,8 @@ class Provider:
         self.arrived.set()
         await self.gate.wait()
         answer = self._answer(body)
+        if isawaitable(answer):
+            answer = await answer
         if isinstance(answer, Response):
             return answer
         message = {"role": "assistant", "content": answer} if isinstance(answer, str) else answer

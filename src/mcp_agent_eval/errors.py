@@ -13,6 +13,7 @@
     │   ├── ExpiredKey               the key had an end, and it has passed
     │   └── InsufficientScope        the key does not cover what was asked for
     ├── BillingFailed           402  the hosted account cannot pay
+    ├── BudgetExceeded          402  the next call could cost more than the user's own ceiling allows
     ├── ForeignRequest          403  a web page or host that has no business here
     ├── NotFound                404  no such thing; how to see what there is
     │   └── InvalidId                what stands for an id cannot be one
@@ -128,6 +129,17 @@ class BillingFailed(EvalError):
 
     code = "BILLING_ERROR"
     status = 402
+
+
+class BudgetExceeded(EvalError):
+    """A ceiling that the user has set would be passed. `scope` is whose: the run's, the suite run's or the day's."""
+
+    code = "BUDGET_EXCEEDED"
+    status = 402
+
+    def __init__(self, message: str, *, scope: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.scope = scope
 
 
 class ForeignRequest(EvalError):

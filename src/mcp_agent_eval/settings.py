@@ -9,8 +9,17 @@ import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from mcp_agent_eval.errors import NotConfigured
@@ -37,6 +46,25 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
 """Several names, separated by commas."""
 
 
+def is_secure(address: str) -> bool:
+    """Whether nobody on the way can change what comes from an address: over TLS, or from this machine."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return False
+    is_local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and is_local))
+
+
+def _secure(address: str) -> str:
+    if not is_secure(address):
+        raise ValueError("must begin with https://, or with http:// for this machine")
+    return address
+
+
+SecureAddress = Annotated[str, AfterValidator(_secure)]
+
+
 class Settings(BaseSettings):
     """Where things are kept, which model plays which role, and how long and how much at most."""
 
@@ -51,6 +79,10 @@ class Settings(BaseSettings):
     rate_limit: int = Field(60, ge=1)
     allowed_hosts: Names = ()
     allowed_origins: Names = ()
+    shared_secret: SecretStr | None = Field(None, min_length=32)
+    oauth_issuer: SecureAddress | None = None
+    oauth_resource: SecureAddress | None = None
+    oauth_audience: str | None = None
 
     agent_model: str | None = None
     persona_model: str | None = None
@@ -66,8 +98,13 @@ class Settings(BaseSettings):
 
     wait_seconds: float = Field(45, ge=0)
     wait_cap: float = Field(55, gt=0)
-    max_concurrency: int = Field(16, ge=1, le=1000)
+    max_concurrency: int = Field(16, ge=0, le=1000)
+    model_concurrency: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     run_timeout: float | None = Field(None, gt=0)
+    run_deadline: float = Field(3600, gt=0)
+    run_budget: float | None = Field(None, gt=0)
+    suite_budget: float | None = Field(None, gt=0)
+    day_budget: float | None = Field(None, gt=0)
 
     openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY")
     openai_base_url: str | None = Field(None, validation_alias="OPENAI_BASE_URL")
@@ -95,6 +132,19 @@ class Settings(BaseSettings):
                 f"{PREFIX}WAIT_SECONDS ({self.wait_seconds:g}) is above {PREFIX}WAIT_CAP ({self.wait_cap:g})"
             )
         return self
+
+    @model_validator(mode="after")
+    def _issuer_with_a_resource(self) -> Self:
+        if self.oauth_issuer and not self.oauth_resource:
+            raise ValueError(f"{PREFIX}OAUTH_ISSUER needs {PREFIX}OAUTH_RESOURCE beside it")
+        return self
+
+    @field_validator("oauth_resource")
+    @classmethod
+    def _is_our_endpoint(cls, address: str | None) -> str | None:
+        if address is not None and not address.endswith("/mcp"):
+            raise ValueError("must be the address that clients are given, which ends in /mcp")
+        return address
 
     @classmethod
     def read(cls, **given: Any) -> Settings:

@@ -19,6 +19,7 @@ from mcp_agent_eval.api.app import build_api
 from mcp_agent_eval.backend.embedded import EmbeddedBackend
 from mcp_agent_eval.engine.billing import Prices
 from mcp_agent_eval.engine.catalogue import Catalogue
+from mcp_agent_eval.engine.lanes import Lanes
 from mcp_agent_eval.engine.models import Models
 from mcp_agent_eval.engine.references import References
 from mcp_agent_eval.engine.runs import Runs
@@ -93,8 +94,9 @@ async def measure(folder: Path, size: int) -> None:
     database = await open_sqlite(f"sqlite:///{path}")
     settings = Settings.read(database_url=f"sqlite:///{path}", agent_model="offline", persona_model="offline")
     signals = Signals()
+    lanes = Lanes(database)
     workshop = Workshop(
-        settings, database, Models(settings), Prices({}), signals, Webhooks(allow_private=False)
+        settings, database, lanes, Models(settings, lanes.gate), Prices({}), signals, Webhooks(allow_private=False)
     )
     runs = Runs(workshop)
     backend = EmbeddedBackend("", Catalogue(database), References(database), runs, signals)

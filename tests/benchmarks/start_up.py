@@ -1,8 +1,10 @@
 """How long a host waits for us: from spawn to an answered `tools/list`, beside a server with one tool.
 
-    python tests/benchmarks/start_up.py [--rounds N]
+    python tests/benchmarks/start_up.py [--rounds N] [--python PATH]
 
-Both are spoken to over a pipe in the same way, in turn, so that what the machine does besides hits both.
+Both are spoken to over a pipe in the same way, in turn, so that what the machine does besides hits both. PATH is the
+interpreter of the environment that is measured: one with the development tools holds packages that the SDK imports
+where it finds them, and a plain install holds none.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from typing import NamedTuple
 
 ONE_TOOL = """
 from mcp.server import MCPServer
@@ -37,8 +41,17 @@ INITIALIZED = {"jsonrpc": "2.0", "method": "notifications/initialized"}
 LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
 
 
-def ask(command: list[str]) -> tuple[float, int, int]:
-    """Milliseconds to the answer, its size in characters, and the server's peak memory in MB."""
+class Start(NamedTuple):
+    """What one start took: milliseconds to the answer, its size, and memory in MB by then."""
+
+    milliseconds: float
+    characters: int
+    resident: float
+    peak: float
+
+
+def ask(command: list[str]) -> Start:
+    """Start a server, ask for its tools, and let it end."""
     started = time.perf_counter()
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
@@ -49,38 +62,51 @@ def ask(command: list[str]) -> tuple[float, int, int]:
         print(json.dumps(LIST), file=process.stdin, flush=True)
         answer = process.stdout.readline()
         elapsed = (time.perf_counter() - started) * 1000
-        peak = memory(process.pid)
+        resident, peak = memory(process.pid)
         process.stdin.close()
     tools = json.loads(answer)["result"]["tools"]
-    return elapsed, len(json.dumps(tools, separators=(",", ":"))), peak
+    return Start(elapsed, len(json.dumps(tools, separators=(",", ":"))), resident, peak)
 
 
-def memory(pid: int) -> int:
-    """Peak resident memory in MB, where the system tells."""
+def memory(pid: int) -> tuple[float, float]:
+    """Resident memory in MB, now and at its peak, where the system tells."""
     try:
         with open(f"/proc/{pid}/status", encoding="ascii") as status:
-            return next(int(line.split()[1]) // 1024 for line in status if line.startswith("VmHWM"))
+            lines = dict(line.split(":", 1) for line in status)
     except OSError:
-        return 0
+        return 0, 0
+    return int(lines["VmRSS"].split()[0]) / 1024, int(lines["VmHWM"].split()[0]) / 1024
 
 
 def main() -> None:
-    """Print medians and the ratio."""
+    """Print medians with the best, and the ratios of both."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=9)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--python", default=sys.executable)
+    options = parser.parse_args()
     commands = {
-        "ours": [sys.executable, "-m", "mcp_agent_eval"],
-        "one tool": [sys.executable, "-c", ONE_TOOL],
+        "ours": [options.python, "-m", "mcp_agent_eval"],
+        "one tool": [options.python, "-c", ONE_TOOL],
     }
-    answers = {name: [ask(command)] for name, command in commands.items()}
-    for _ in range(rounds):
+    for command in commands.values():
+        ask(command)
+    starts: dict[str, list[Start]] = {name: [] for name in commands}
+    for _ in range(options.rounds):
         for name, command in commands.items():
-            answers[name].append(ask(command))
-    times = {name: statistics.median(answer[0] for answer in asked[1:]) for name, asked in answers.items()}
-    for name, asked in answers.items():
-        print(f"{name}: {times[name]:.0f} ms, {asked[0][2]} MB, tools/list {asked[0][1]} characters")
-    print(f"ratio {times['ours'] / times['one tool']:.2f}")
+            starts[name].append(ask(command))
+    for name, made in starts.items():
+        last = made[-1]
+        print(
+            f"{name}: {took(made, statistics.median):.0f} ms, at best {took(made, min):.0f}; {last.resident:.1f} MB, "
+            f"at its peak {last.peak:.1f}; tools/list {last.characters} characters"
+        )
+    for words, of in (("medians", statistics.median), ("the best", min)):
+        print(f"ratio of {words}: {took(starts['ours'], of) / took(starts['one tool'], of):.2f}")
+
+
+def took(made: list[Start], of: Callable[[list[float]], float]) -> float:
+    """Milliseconds of several starts, put together by `of`."""
+    return of([start.milliseconds for start in made])
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
-from mcp_agent_eval.engine.store import journal, queue, runs, suite_runs
+from mcp_agent_eval.engine.store import claims, journal, queue, runs, suite_runs
 from mcp_agent_eval.engine.store.database import Connection, Database
 from mcp_agent_eval.engine.store.deltas import Requests
 from mcp_agent_eval.engine.store.journal import NewCall
@@ -89,7 +89,7 @@ async def measure_turns(folder: Path, at_once: int, conversations: int) -> None:
     moment = now()
     await database.write(lambda c: runs.insert(c, [new_run() for _ in range(conversations)]))
     claims = await database.write(
-        lambda c: queue.claim(c, "w", now=moment, lease_until=moment + timedelta(hours=1), room=conversations)
+        lambda c: claims.claim(c, "w", now=moment, lease_until=moment + timedelta(hours=1), room=conversations)
     )
     waiting = [(claim, [step(claim, number) for number in range(CALLS_PER_RUN)]) for claim in claims]
 
@@ -148,7 +148,7 @@ async def measure_queue(folder: Path, rows: int, lanes: int) -> None:
     print(f"{rows} runs, half of them done, {lanes} suite runs:")
 
     def claim(connection: Connection) -> object:
-        return queue.claim(connection, "w", now=moment, lease_until=later, room=16)
+        return claims.claim(connection, "w", now=moment, lease_until=later, room=16)
 
     await timed(database, "  claim 16", claim)
     await timed(database, "  claim that finds every lane full", claim, 5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
@@ -16,7 +16,7 @@ import anyio.to_thread
 import pytest
 from anyio.abc import TaskGroup
 
-from mcp_agent_eval.engine.store import nouns, queue, runs, suite_runs
+from mcp_agent_eval.engine.store import claims, nouns, queue, runs, suite_runs
 from mcp_agent_eval.engine.store.database import Database
 from mcp_agent_eval.engine.store.opening import open_database
 from mcp_agent_eval.engine.store.queue import Claim, Outcome, Totals
@@ -118,12 +118,20 @@ async def claim(
     worker: str = "worker",
     at: float = 0,
     offers: Sequence[str] = (),
+    limits: Mapping[str, int] | None = None,
 ) -> list[Claim]:
     """Claim until 30 seconds after `at`."""
     moment = later(at)
+    limits = limits or {}
     return await database.write(
-        lambda connection: queue.claim(
-            connection, worker, now=moment, lease_until=moment + LEASE, room=room, offers=offers
+        lambda connection: claims.claim(
+            connection,
+            worker,
+            now=moment,
+            lease_until=moment + LEASE,
+            room=room,
+            offers=set(offers).__contains__,
+            limit=limits.get,
         )
     )
 

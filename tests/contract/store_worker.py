@@ -12,7 +12,7 @@ import sys
 from datetime import timedelta
 from functools import partial
 
-from mcp_agent_eval.engine.store import queue, runs
+from mcp_agent_eval.engine.store import claims, queue, runs
 from mcp_agent_eval.engine.store.database import Connection, Database
 from mcp_agent_eval.engine.store.opening import open_database
 from mcp_agent_eval.engine.store.queue import Claim, Outcome, Totals
@@ -22,23 +22,23 @@ from tests.contract.store_support import new_run
 
 def claim_some(connection: Connection, worker: str) -> list[Claim]:
     moment = now()
-    return queue.claim(connection, worker, now=moment, lease_until=moment + timedelta(hours=1), room=3)
+    return claims.claim(connection, worker, now=moment, lease_until=moment + timedelta(hours=1), room=3)
 
 
-def finish_all(connection: Connection, claims: list[Claim]) -> None:
+def finish_all(connection: Connection, held: list[Claim]) -> None:
     outcome = Outcome(status="completed", termination_reason="agent_ended", ended_at=now())
-    for claim in claims:
+    for claim in held:
         assert queue.finish(connection, claim, outcome, Totals())
 
 
 async def work(database: Database, worker: str) -> None:
-    claims: list[Claim] = []
+    held: list[Claim] = []
     while command := await asyncio.to_thread(sys.stdin.readline):
         if command == "claim\n":
-            claims = await database.write(partial(claim_some, worker=worker))
+            held = await database.write(partial(claim_some, worker=worker))
         else:
-            await database.write(partial(finish_all, claims=claims))
-        print(*(claim.run_id for claim in claims), flush=True)
+            await database.write(partial(finish_all, held=held))
+        print(*(claim.run_id for claim in held), flush=True)
 
 
 async def write_for_ever(database: Database) -> None:

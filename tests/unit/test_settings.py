@@ -31,7 +31,7 @@ def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyP
     ("name", "value"),
     [
         ("AGENT_EVAL_WAIT_SECONDS", "soon"),
-        ("AGENT_EVAL_MAX_CONCURRENCY", "0"),
+        ("AGENT_EVAL_MAX_CONCURRENCY", "-1"),
         ("AGENT_EVAL_BACKEND", "elsewhere"),
         ("AGENT_EVAL_PRICES", "{not json"),
         ("AGENT_EVAL_PERSONA_END_MARKER", "   "),
@@ -83,7 +83,22 @@ def test_a_server_of_ones_own_needs_no_key() -> None:
 
 
 def test_a_worker_offers_what_it_can_reach_and_no_more() -> None:
-    assert Models(Settings.read()).endpoints() == ["offline"]
+    assert Models(Settings.read()).reaches("offline")
     keyed = Models(Settings.read(OPENAI_API_KEY="sk-x"))
-    assert keyed.endpoints() == ["offline", "openai@https://api.openai.com/v1"]
-    assert keyed.endpoint("openai:gpt-5.4-mini") in keyed.endpoints()
+    assert keyed.lane("openai:gpt-5.4-mini") == "openai@https://api.openai.com/v1 gpt-5.4-mini"
+    assert keyed.reaches(keyed.lane("openai:gpt-5.4-mini"))
+    assert not keyed.reaches("openai@http://elsewhere/v1 gpt-5.4-mini")
+    assert not keyed.reaches(keyed.lane("anthropic:claude-haiku-4-5"))
+
+
+def test_who_executes_nothing_needs_no_key_to_start_runs() -> None:
+    others = Models(Settings.read(max_concurrency=0))
+    assert others.name_for("agent", "openai:gpt-5.4-mini") == "openai:gpt-5.4-mini"
+    with pytest.raises(NotConfigured, match="is not a model"):
+        others.name_for("agent", "gpt")
+
+
+def test_a_models_limit_is_found_by_its_name_with_or_without_the_provider() -> None:
+    models = Models(Settings.read(OPENAI_API_KEY="sk-x", model_concurrency={"openai:a": 3, "b": 4}))
+    limits = [models.limit(models.lane(name)) for name in ("openai:a", "openai:b", "openai:c", "offline")]
+    assert limits == [3, 4, None, None]

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from mcp_agent_eval.backend.base import Reference
 from mcp_agent_eval.engine.billing import Prices
 from mcp_agent_eval.engine.catalogue import Catalogue
+from mcp_agent_eval.engine.lanes import Lanes
 from mcp_agent_eval.engine.models import Models
 from mcp_agent_eval.engine.references import References
 from mcp_agent_eval.engine.runs import Runs
@@ -128,9 +129,10 @@ async def open_embedded(settings: Settings) -> AsyncGenerator[EmbeddedBackend]:
     """
     signals = Signals()
     database = await open_database(settings.database_url, signals.hear)
-    models = Models(settings)
+    lanes = Lanes(database)
+    models = Models(settings, lanes.gate)
     webhooks = Webhooks(allow_private=settings.allow_private_addresses)
-    workshop = Workshop(settings, database, models, Prices(settings.prices), signals, webhooks)
+    workshop = Workshop(settings, database, lanes, models, Prices(settings.prices), signals, webhooks)
     worker = Worker(workshop)
     try:
         async with worker.working():

@@ -135,4 +135,4 @@ def _bare_run(snapshot: Snapshot) -> Run:
 
 def _needs(run: Run, models: Models) -> tuple[str, ...]:
     names = [name for name in (run.agent_model, run.persona_model, run.judge_model) if name]
-    return tuple(sorted({models.endpoint(name) for name in names if not name.startswith(_ELSEWHERE)}))
+    return tuple(sorted({models.lane(name) for name in names if not name.startswith(_ELSEWHERE)}))

@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import anyio
 
+from mcp_agent_eval.engine.budget import Budget
 from mcp_agent_eval.engine.conversation import Conversation, Ending
-from mcp_agent_eval.engine.journal import LeaseLost, RunJournal
+from mcp_agent_eval.engine.journal import LeaseLost, ModelAway, RunJournal
 from mcp_agent_eval.engine.judge import Judge
+from mcp_agent_eval.engine.lanes import Patience
 from mcp_agent_eval.engine.models import OFFLINE
 from mcp_agent_eval.engine.scoring import Scored, evaluate
 from mcp_agent_eval.engine.snapshot import Snapshot
 from mcp_agent_eval.engine.stage import set_stage
-from mcp_agent_eval.engine.store import runs
+from mcp_agent_eval.engine.store import queue, runs
 from mcp_agent_eval.engine.store.database import Connection
 from mcp_agent_eval.engine.store.journal import Replies, outcomes, replies
 from mcp_agent_eval.engine.store.queue import Claim, Outcome
 from mcp_agent_eval.engine.workshop import Workshop
-from mcp_agent_eval.errors import EvalError, StoreError
+from mcp_agent_eval.errors import BudgetExceeded, EvalError, StoreError
 from mcp_agent_eval.types import AgentDraft, Run, RunStatus, ToolUse, now
 
 logger = logging.getLogger(__name__)
 
 _LONGEST = 3600.0
+
+_NOT_OF_THE_RUN = (LeaseLost, ModelAway, BudgetExceeded, StoreError)
+"""What interrupts a run and says nothing of the conversation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +65,62 @@ async def execute(workshop: Workshop, claim: Claim) -> None:
     def changed() -> None:
         workshop.signals.ring(work.run.id, work.run.suite_run_id)
 
-    journal = RunJournal(claim, workshop.database, workshop.prices, earlier=work.earlier, changed=changed)
+    journal = _journal(workshop, claim, work, changed)
     try:
-        await journal.finish(await _carry_out(workshop, work, journal))
+        await _carry_on(workshop, work, journal)
     except LeaseLost:
         logger.info("run %s was taken over by another worker", claim.run_id)
 
 
+async def _carry_on(workshop: Workshop, work: _Work, journal: RunJournal) -> None:
+    """To the end, or until a model is away."""
+    try:
+        outcome = await _carry_out(workshop, work, journal)
+    except ModelAway as exc:
+        await journal.postpone(exc.message)
+    except BudgetExceeded as exc:
+        await journal.finish(_outcome(_broken(exc), None, _started(work)))
+        await _stop_suite_run(workshop, work.run, exc)
+    else:
+        await journal.finish(outcome)
+
+
+async def _stop_suite_run(workshop: Workshop, run: Run, exc: BudgetExceeded) -> None:
+    """What ended one run for lack of money would end the others of its suite run, too."""
+    id, at = run.suite_run_id, now()
+    if id and exc.scope != "run":
+        await workshop.database.write(
+            lambda connection: queue.stop_suite_run(connection, id, exc.message, at)
+        )
+
+
+def _journal(workshop: Workshop, claim: Claim, work: _Work, changed: Callable[[], None]) -> RunJournal:
+    settings = workshop.settings
+    return RunJournal(
+        claim,
+        workshop.database,
+        workshop.prices,
+        budget=Budget(settings, workshop.database, workshop.prices, work.run.suite_run_id),
+        patience=Patience(
+            workshop.lanes, workshop.models.lane, _started(work) + timedelta(seconds=settings.run_deadline)
+        ),
+        earlier=work.earlier,
+        changed=changed,
+    )
+
+
+def _started(work: _Work) -> datetime:
+    return work.run.started_at or work.run.created_at
+
+
 async def _carry_out(workshop: Workshop, work: _Work, journal: RunJournal) -> Outcome:
     """Talk, then score. A fault of ours fails this run and no other."""
-    started = work.run.started_at or work.run.created_at
+    started = _started(work)
     try:
         conversation = set_stage(workshop, work.run, work.snapshot, work.agent, journal, work.acted)
         ended = await _converse(conversation, _seconds_left(workshop, work))
         scored = await _score(workshop, work, conversation, journal, ended)
-    except (LeaseLost, StoreError):
+    except _NOT_OF_THE_RUN:
         raise
     except EvalError as exc:
         return _outcome(_broken(exc), None, started)
@@ -108,7 +154,7 @@ async def _converse(conversation: Conversation, seconds: float) -> _Ended:
     try:
         with anyio.move_on_after(seconds):
             return _Ended(await conversation.run())
-    except (LeaseLost, StoreError):
+    except _NOT_OF_THE_RUN:
         raise
     except EvalError as exc:
         return _broken(exc)

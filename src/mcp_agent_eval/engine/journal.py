@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mcp_agent_eval.engine.billing import NANO_PER_CENT, Prices
+from mcp_agent_eval.engine.budget import Budget
+from mcp_agent_eval.engine.lanes import Patience
 from mcp_agent_eval.engine.llm.messages import (
     Model,
     ModelReply,
@@ -22,7 +24,7 @@ from mcp_agent_eval.engine.llm.messages import (
 )
 from mcp_agent_eval.engine.store import journal as store
 from mcp_agent_eval.engine.store import queue
-from mcp_agent_eval.engine.store.database import Connection, Database
+from mcp_agent_eval.engine.store.database import Connection, Database, Work
 from mcp_agent_eval.errors import EvalError, ModelError
 from mcp_agent_eval.types import ModelRole, Turn
 
@@ -31,6 +33,12 @@ class LeaseLost(EvalError):
     """Another worker owns the run by now: nothing that happens here may be written any more."""
 
     code = "LEASE_LOST"
+
+
+class ModelAway(EvalError):
+    """A model does not answer for now: the run is to go on later."""
+
+    code = "MODEL_AWAY"
 
 
 @dataclass(slots=True)
@@ -65,12 +73,16 @@ class RunJournal:
         database: Database,
         prices: Prices,
         *,
+        budget: Budget,
+        patience: Patience,
         earlier: store.Replies | None,
         changed: Callable[[], None],
     ) -> None:
         self._claim = claim
         self._database = database
         self._prices = prices
+        self._budget = budget
+        self._patience = patience
         self._changed = changed
         self._recorded = deque(earlier.replies if earlier else ())
         self._requests = earlier.requests if earlier else store.Requests()
@@ -89,6 +101,8 @@ class RunJournal:
 
         Raises:
             ModelError: the call failed for good.
+            ModelAway: it failed, and may succeed later.
+            BudgetExceeded, NotConfigured: as `Budget.reserve`.
             LeaseLost: another worker has the run.
         """
         if self._pending:
@@ -124,6 +138,22 @@ class RunJournal:
             kept = self._record(connection, self._pending, ())
             return kept.owned and queue.finish(connection, self._claim, outcome, self._totals())
 
+        await self._end_with(work)
+
+    async def postpone(self, reason: str) -> None:
+        """Store the last calls, and give the run back to the queue until its models can be reached.
+
+        Raises:
+            LeaseLost: another worker has the run.
+        """
+
+        def work(connection: Connection) -> bool:
+            kept = self._record(connection, self._pending, ())
+            return kept.owned and queue.postpone(connection, self._claim, self._totals(), reason)
+
+        await self._end_with(work)
+
+    async def _end_with(self, work: Work[bool]) -> None:
         if not await self._database.write_own(work):
             raise LeaseLost("The run was taken over by another worker.")
         self._changed()
@@ -158,12 +188,18 @@ class RunJournal:
         self._accounts[call.role].add(call.model, usage, recorded.cost_nano_usd)
 
     async def _pay(self, model: Model, request: ModelRequest) -> ModelReply:
+        request = self._budget.bounded(request)
+        reservation = await self._budget.reserve(model.name, request, self._spent())
         try:
             reply = await model.complete(request)
         except ModelError as exc:
             self._pending.append(self._failed(model, request, exc))
+            await self._budget.settle(reservation, 0)
+            if await self._patience.lasts(model.name, exc):
+                raise ModelAway(exc.message) from exc
             raise
         nano = self._prices.nano(model.name, reply.usage)
+        await self._budget.settle(reservation, nano or 0)
         self._accounts[request.purpose].add(model.name, reply.usage, nano)
         self._pending.append(self._answered(model, request, reply, nano))
         return reply
@@ -197,6 +233,9 @@ class RunJournal:
             attempts=exc.attempts,
             error=exc.message,
         )
+
+    def _spent(self) -> int:
+        return sum(account.nano for account in self._accounts.values())
 
     def _number(self) -> int:
         self._next += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mcp_agent_eval.engine.llm.messages import Model
@@ -12,6 +13,8 @@ from mcp_agent_eval.types import ModelRole
 if TYPE_CHECKING:
     import httpx2
 
+    from mcp_agent_eval.engine.llm.http_model import Gate
+
 OFFLINE = "offline"
 _DEFAULTS = {"openai": "gpt-5.4-mini", "anthropic": "claude-haiku-4-5"}
 _BASES = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com"}
@@ -21,10 +24,12 @@ _ROLES: tuple[ModelRole, ...] = ("agent", "persona", "judge")
 
 
 class Models:
-    """Resolves names and hands out models. HTTP is only imported when the first wire is needed."""
+    """Resolves names and hands out models, each with the gate of its lane. HTTP is only imported when the first
+    wire is needed."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, gate: Callable[[str], Gate] | None = None) -> None:
         self._settings = settings
+        self._gate = gate
         self._open: dict[str, Model] = {}
         self._http: list[httpx2.AsyncClient] = []
 
@@ -46,15 +51,25 @@ class Models:
         return name
 
     def endpoint(self, name: str) -> str:
-        """Where calls to a model go: what another process needs to have, to take over a run."""
-        if name == OFFLINE:
-            return OFFLINE
+        """Where calls to a model go."""
         provider = name.partition(":")[0]
-        return f"{provider}@{self._base_url(provider)}"
+        return OFFLINE if name == OFFLINE else f"{provider}@{self._base_url(provider)}"
 
-    def endpoints(self) -> list[str]:
-        """Everywhere that this process can call."""
-        return sorted({OFFLINE} | {self.endpoint(f"{provider}:") for provider in self._reachable()})
+    def lane(self, name: str) -> str:
+        """A model and where calls to it go: what another process needs to reach, to take over a run."""
+        model = name.partition(":")[2]
+        return f"{self.endpoint(name)} {model}".rstrip()
+
+    def reaches(self, lane: str) -> bool:
+        """Whether this process can call what a lane leads to."""
+        endpoint = lane.partition(" ")[0]
+        return endpoint == OFFLINE or endpoint in map(self.endpoint, self._reachable())
+
+    def limit(self, lane: str) -> int | None:
+        """How many runs may use a lane at once, in all processes together; None: as many as like."""
+        provider, _, model = lane.partition(" ")
+        limits = self._settings.model_concurrency
+        return limits.get(f"{provider.partition('@')[0]}:{model}", limits.get(model))
 
     def get(self, name: str) -> Model:
         """The model behind a name that was checked before."""
@@ -91,7 +106,7 @@ class Models:
                 f"{name!r} is not a model. Write openai:NAME, anthropic:NAME or offline.",
                 hint=f"Any OpenAI-compatible server works as openai:NAME with {PREFIX}MODEL_BASE_URL.",
             )
-        if provider not in self._reachable():
+        if provider not in self._reachable() and self._settings.max_concurrency:
             raise NotConfigured(
                 f"{name} needs {provider.upper()}_API_KEY in the server's environment, or "
                 f"{PREFIX}MODEL_BASE_URL for a server of your own.",
@@ -106,7 +121,7 @@ class Models:
         return self._settings.openai_base_url if provider == "openai" else self._settings.anthropic_base_url
 
     def _base_url(self, provider: str) -> str:
-        return self._settings.model_base_url or self._own_base(provider) or _BASES[provider]
+        return self._settings.model_base_url or self._own_base(provider) or _BASES.get(provider, "")
 
     def _make(self, name: str) -> Model:
         if name == OFFLINE:
@@ -132,6 +147,7 @@ class Models:
                 deadline=self._settings.model_deadline,
                 attempts=self._settings.model_attempts,
             ),
+            gate=self._gate(self.lane(f"{provider}:{model}")) if self._gate else None,
         )
 
     def clients(self) -> list[httpx2.AsyncClient]:

@@ -14,7 +14,7 @@ from anyio.abc import TaskGroup
 
 from mcp_agent_eval.background import background_tasks
 from mcp_agent_eval.engine.execution import execute
-from mcp_agent_eval.engine.store import queue
+from mcp_agent_eval.engine.store import claims, lanes, queue
 from mcp_agent_eval.engine.store.database import QUEUE, Connection
 from mcp_agent_eval.engine.store.queue import Claim
 from mcp_agent_eval.engine.workshop import Workshop
@@ -57,7 +57,7 @@ class Worker:
             bell = self._workshop.signals.event(QUEUE)
             try:
                 changes = await self._workshop.database.changes()
-                if changes != self._seen:
+                if changes != self._seen or self._workshop.lanes.are_recovering():
                     self._seen = changes
                     await self._claim(tasks)
             except StoreError:
@@ -73,11 +73,11 @@ class Worker:
 
     async def _claim(self, tasks: TaskGroup) -> None:
         room = self._workshop.settings.max_concurrency - len(self._running)
-        if room <= 0:
-            return
-        for claim in await self._workshop.database.write(lambda connection: self._take(connection, room)):
-            self._running.add(claim.run_id)
-            tasks.start_soon(self._execute, claim)
+        if room > 0:
+            for claim in await self._workshop.database.write(lambda connection: self._take(connection, room)):
+                self._running.add(claim.run_id)
+                tasks.start_soon(self._execute, claim)
+        self._workshop.lanes.learn(await self._workshop.database.read(lanes.all))
 
     async def _execute(self, claim: Claim) -> None:
         try:
@@ -100,9 +100,15 @@ class Worker:
             await anyio.sleep(LEASE / 3)
 
     def _take(self, connection: Connection, room: int) -> list[Claim]:
-        offers = self._workshop.models.endpoints()
-        return queue.claim(
-            connection, self._name, now=now(), lease_until=_lease_end(), room=room, offers=offers
+        models = self._workshop.models
+        return claims.claim(
+            connection,
+            self._name,
+            now=now(),
+            lease_until=_lease_end(),
+            room=room,
+            offers=models.reaches,
+            limit=models.limit,
         )
 
     def _renew(self, connection: Connection) -> None:

@@ -1,11 +1,12 @@
-"""What the engine's parts share: one database, one set of models, one price list, one bell, one
-way to fire tools."""
+"""What the engine's parts share: one database, one set of models and of the lanes to them, one price list, one
+bell, one way to fire tools."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from mcp_agent_eval.engine.billing import Prices
+from mcp_agent_eval.engine.lanes import Lanes
 from mcp_agent_eval.engine.models import Models
 from mcp_agent_eval.engine.signals import Signals
 from mcp_agent_eval.engine.store.database import Database
@@ -19,6 +20,7 @@ class Workshop:
 
     settings: Settings
     database: Database
+    lanes: Lanes
     models: Models
     prices: Prices
     signals: Signals

@@ -144,6 +144,8 @@ class Run(Model):
     cost_usd: float = 0
     unpriced_models: list[str] = Field(default_factory=list)
     attempts: int = 0
+    waiting_for: str | None = None
+    """Why a run that has begun is queued again: a model that does not answer for now."""
     error: str | None = None
     agent_overrides: Overrides = Field(default_factory=dict[str, Any])
 

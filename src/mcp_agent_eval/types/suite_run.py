@@ -35,6 +35,8 @@ class SuiteRun(Model):
     score_avg: float | None
     pass_rate: float | None
     agent_overrides: Overrides = Field(default_factory=dict[str, Any])
+    stopped: str | None = None
+    """Why the runs that had not begun were cancelled, if they were: a budget that is used up."""
     runs: list[Run] = Field(default_factory=list[Run])
 
     @property

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 import httpx2
@@ -48,10 +48,31 @@ class RetryPolicy:
         return min(self.longest_delay, self.base_delay * 2 ** (failures - 1)) * random.uniform(0.5, 1)
 
 
+class Gate(Protocol):
+    """Where calls to one model wait for each other, in whichever processes they are made."""
+
+    def seconds_closed(self) -> float:
+        """For how long nobody should call."""
+        ...
+
+    async def passed(self) -> None:
+        """Wait until calls may go on."""
+        ...
+
+    async def answered(self) -> None:
+        """An answer came."""
+        ...
+
+    async def refused(self, failure: ModelError) -> None:
+        """The provider asked for patience: close the gate for everybody."""
+        ...
+
+
 class HttpModel:
     """A `Model` over a wire. What it learns of its model's quirks holds for every later call.
 
-    Its calls go to the `clients` in turn.
+    Its calls go to the `clients` in turn. With a `gate`, a provider that asks for patience has it from
+    everybody, and as often as it asks.
     """
 
     def __init__(
@@ -63,7 +84,9 @@ class HttpModel:
         base_url: str,
         key: str | None,
         policy: RetryPolicy,
+        gate: Gate | None = None,
     ) -> None:
+        self._gate = gate
         self._wire = wire
         self._model = model
         self._clients = cycle(clients)
@@ -92,9 +115,12 @@ class HttpModel:
         dropped = self._learned
         while True:
             body = self._wire.encode(self._model, request, dropped)
+            await self._pass_gate(call, body)
             outcome = await self._attempt(call, body, structured=request.schema is not None)
             if isinstance(outcome, _Answer):
                 self._learned |= dropped
+                if self._gate:
+                    await self._gate.answered()
                 return self._reply(call, request, body, dropped, outcome)
             if quirk := self._newly_refused(request, body, dropped, outcome):
                 dropped |= {quirk}
@@ -154,7 +180,17 @@ class HttpModel:
                 return name
         return None
 
+    async def _pass_gate(self, call: _Call, body: Json) -> None:
+        """Wait for a short time. Who would have to wait for longer has better things to do."""
+        if self._gate and (closed := self._gate.seconds_closed()) > 0:
+            if closed > min(_PATIENCE, call.left()):
+                raise self._error(call, body, Failure("rate_limit", f"asks for {closed:.0f} s of patience"))
+            await self._gate.passed()
+
     async def _wait(self, call: _Call, body: Json, failure: Failure) -> None:
+        if failure.kind == "rate_limit" and self._gate:
+            await self._gate.refused(self._error(call, body, failure))
+            return
         call.failures += 1
         delay = self._policy.delay(call.failures) if failure.retry_after is None else failure.retry_after
         is_last = failure.kind in _FINAL or call.failures >= self._policy.attempts
@@ -228,6 +264,9 @@ class _Answer:
     decoded: Decoded
     received: Json
 
+
+_PATIENCE = 10.0
+"""Seconds that a call waits for a provider that asked for it; they count as time of its conversation."""
 
 _UNBOUNDED = {"connect": None, "read": None, "write": None, "pool": None}
 """No limits of the client's: they are for each read, and ours is for the attempt, which a server may drip."""

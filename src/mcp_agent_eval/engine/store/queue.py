@@ -1,7 +1,8 @@
 """The queue, which is the runs themselves: pending, claimed, done.
 
-A worker claims runs under a lease that it has to renew. What it does not renew, somebody reaps, and another
-worker goes on with it; every claim has an epoch, and whoever holds an older one writes nothing any more.
+A worker claims runs under a lease that it has to renew; which ones, is in `claims`. What it does not renew,
+somebody reaps, and another worker goes on with it; every claim has an epoch, and whoever holds an older one
+writes nothing any more.
 """
 
 from __future__ import annotations
@@ -79,35 +80,6 @@ class Outcome:
     evaluation: Evaluation | None = None
 
 
-def claim(
-    connection: Connection,
-    worker: str,
-    *,
-    now: datetime,
-    lease_until: datetime,
-    room: int,
-    offers: Collection[str] = (),
-) -> list[Claim]:
-    """Claim up to `room` of the pending runs, oldest first.
-
-    Of a suite run never more are claimed at once than its parallelism, by all workers together. Runs that
-    need something which this worker does not offer are left to others.
-    """
-    needs = [row["needs"] for row in connection.all("list_pending_needs")]
-    wanted = [need for need in needs if set(rows.from_json(need)) <= set(offers)]
-    if not wanted or room < 1:
-        return []
-    claimed = connection.all(
-        "claim_runs",
-        needs=wanted,
-        worker=worker,
-        now=rows.to_time(now),
-        lease_until=rows.to_time(lease_until),
-        room=room,
-    )
-    return [_claim(row, worker) for row in sorted(claimed, key=lambda row: row["serial"])]
-
-
 def renew(connection: Connection, worker: str, lease_until: datetime, run_ids: Collection[str]) -> list[Held]:
     """Hold on to those of the worker's runs that it still works on. What is not in the answer was lost."""
     held = connection.all(
@@ -147,6 +119,15 @@ def request_cancel(connection: Connection, run_id: str, now: datetime) -> Cancel
     return "finished" if connection.one("get_queue_status", run_id=run_id) else None
 
 
+def stop_suite_run(connection: Connection, suite_run_id: str, reason: str, now: datetime) -> None:
+    """End the runs of a suite run that nobody has claimed yet, and remember why; the first reason stays."""
+    at = rows.to_time(now)
+    ended = connection.all("stop_pending", suite_run_id=suite_run_id, reason=reason, now=at)
+    if ended:
+        connection.run("keep_stopped", suite_run_id=suite_run_id, reason=reason)
+    _tell(connection, [], ended)
+
+
 def keep_totals(connection: Connection, claim: Claim, totals: Totals) -> Row | None:
     """Store what the run came to so far; None, and nothing stored, when the claim is no longer good."""
     return connection.one(
@@ -174,8 +155,13 @@ def finish(connection: Connection, claim: Claim, outcome: Outcome, totals: Total
     return True
 
 
-def _claim(row: Row, worker: str) -> Claim:
-    return Claim(row["id"], worker, row["epoch"], row["attempts"])
+def postpone(connection: Connection, claim: Claim, totals: Totals, waiting_for: str) -> bool:
+    """Put a claimed run back into the queue, since a model that it needs is away; it does not count as an attempt.
+    False, and nothing stored, when the claim is no longer good."""
+    if keep_totals(connection, claim, totals) is None:
+        return False
+    connection.run("postpone_run", run_id=claim.run_id, waiting_for=waiting_for)
+    return True
 
 
 def _tell(connection: Connection, pending: Sequence[Row], ended: Sequence[Row]) -> None:

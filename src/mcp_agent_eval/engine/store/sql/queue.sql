@@ -11,9 +11,14 @@ WITH RECURSIVE found (needs) AS (
 )
 SELECT needs FROM found WHERE needs IS NOT NULL;
 
--- name: claim_runs
--- Claim the oldest pending runs: at most `room`, and in each lane no more than it has free. It steps from lane
--- to lane and from run to run along `runs_pending`, so that all that waits behind them costs nothing.
+-- name: count_claimed
+-- What is being executed, by what it needs and by suite run.
+SELECT needs, lane, count(*) AS claimed FROM runs WHERE queue_status = 'claimed' GROUP BY needs, lane;
+
+-- name: list_claimable
+-- The oldest pending runs of each suite run and need, each with its place among these and with how many more of
+-- its suite run may be claimed. It steps from lane to lane and from run to run along `runs_pending`, so that all that
+-- waits behind them costs nothing.
 WITH RECURSIVE
 lanes (needs, lane) AS (
     SELECT wanted.value, (
@@ -49,21 +54,34 @@ heads (needs, lane, free, place, serial) AS (
             AND runs.serial > heads.serial
     )
     FROM heads WHERE heads.serial IS NOT NULL AND heads.place < heads.free AND heads.place < :room
-),
-ranked AS (
-    SELECT serial, free, row_number() OVER (PARTITION BY lane ORDER BY serial) AS place
-    FROM heads WHERE serial IS NOT NULL
 )
+SELECT runs.id, heads.serial, heads.needs, heads.lane, heads.free, heads.place
+FROM heads JOIN runs ON runs.serial = heads.serial;
+
+-- name: claim_runs
+-- Claim these runs.
 UPDATE runs SET
     queue_status = 'claimed',
     status = 'running',
+    waiting_for = NULL,
     lease_owner = :worker,
     lease_until = :lease_until,
     epoch = epoch + 1,
     attempts = attempts + 1,
     started_at = coalesce(started_at, :now)
-WHERE serial IN (SELECT serial FROM ranked WHERE place <= free ORDER BY serial LIMIT :room)
+WHERE id IN {list run_ids} AND queue_status = 'pending'
 RETURNING serial, id, epoch, attempts;
+
+-- name: postpone_run
+-- Put a run that its worker cannot go on with back into the queue, at the place that it had.
+UPDATE runs SET
+    queue_status = 'pending',
+    status = 'queued',
+    waiting_for = :waiting_for,
+    attempts = attempts - 1,
+    lease_owner = NULL,
+    lease_until = NULL
+WHERE id = :run_id;
 
 -- name: renew_leases
 -- Hold on to runs that a worker claimed.
@@ -123,6 +141,21 @@ UPDATE runs SET
     ended_at = :now
 WHERE id = :run_id AND queue_status = 'pending'
 RETURNING id, suite_run_id;
+
+-- name: stop_pending
+-- End the runs of a suite run that nobody has claimed.
+UPDATE runs SET
+    queue_status = 'done',
+    status = 'cancelled',
+    termination_reason = 'cancelled',
+    error = :reason,
+    ended_at = :now
+WHERE suite_run_id = :suite_run_id AND queue_status = 'pending'
+RETURNING id, suite_run_id;
+
+-- name: keep_stopped
+-- Remember why a suite run was stopped.
+UPDATE suite_runs SET stopped = :reason WHERE id = :suite_run_id AND stopped IS NULL;
 
 -- name: signal_cancel
 -- Tell the worker of a claimed run to stop.

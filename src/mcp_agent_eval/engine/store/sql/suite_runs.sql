@@ -20,6 +20,7 @@ SELECT
     suite_runs.id AS suite_run_id,
     suite_runs.suite_id,
     suite_runs.agent_overrides,
+    suite_runs.stopped,
     count(run.id) AS total_runs,
     count(*) FILTER (WHERE outcome = 'completed') AS completed,
     count(*) FILTER (WHERE outcome = 'in_flight') AS in_flight,

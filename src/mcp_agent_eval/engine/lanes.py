@@ -1,0 +1,142 @@
+"""The lanes to the models: when a provider asks for patience, everybody is patient, in every process.
+
+A lane is a model at an address. What is known of it stands in the database; each process keeps a copy, which the
+worker brings up to date whenever it looks for runs.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import anyio
+
+from mcp_agent_eval.engine.store import lanes
+from mcp_agent_eval.engine.store.database import Database
+from mcp_agent_eval.engine.store.lanes import LaneState
+from mcp_agent_eval.errors import FailureKind, ModelError
+from mcp_agent_eval.types import now
+
+AWAY: frozenset[FailureKind] = frozenset({"rate_limit", "overloaded", "timeout", "unreachable"})
+"""What is wrong with a provider that may be well again in a while."""
+
+_FIRST_PAUSE = 2.0
+_LONGEST_PAUSE = 300.0
+_REMEMBERED = timedelta(hours=1)
+"""That a lane answers is written down this often at most, as long as all is well."""
+
+
+class Lane:
+    """One of the lanes, as the gate of its model."""
+
+    def __init__(self, lanes: Lanes, name: str) -> None:
+        self._lanes = lanes
+        self._name = name
+
+    def seconds_closed(self) -> float:
+        """See `Lanes.seconds_closed`."""
+        return self._lanes.seconds_closed(self._name)
+
+    async def passed(self) -> None:
+        """See `Lanes.passed`."""
+        await self._lanes.passed(self._name)
+
+    async def answered(self) -> None:
+        """See `Lanes.answered`."""
+        await self._lanes.answered(self._name)
+
+    async def refused(self, failure: ModelError) -> None:
+        """See `Lanes.refused`."""
+        await self._lanes.refused(self._name, failure)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long one run waits for models that are away: until its deadline."""
+
+    lanes: Lanes
+    lane: Callable[[str], str]
+    deadline: datetime
+
+    async def lasts(self, model: str, failure: ModelError) -> bool:
+        """Whether the run should go on later. A model that has never answered is taken for a mistake, not for
+        an outage."""
+        name = self.lane(model)
+        if failure.kind not in AWAY or now() >= self.deadline or not self.lanes.has_answered(name):
+            return False
+        if not self.lanes.seconds_closed(name):
+            await self.lanes.refused(name, failure)
+        return True
+
+
+class Lanes:
+    """Every lane that this process has heard of."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._states: dict[str, LaneState] = {}
+        self._turned = anyio.Event()
+
+    def gate(self, name: str) -> Lane:
+        """The gate of one lane."""
+        return Lane(self, name)
+
+    def learn(self, states: Mapping[str, LaneState]) -> None:
+        """Take over what the database says."""
+        self._states = dict(states)
+        self._turned.set()
+        self._turned = anyio.Event()
+
+    def are_recovering(self) -> bool:
+        """Whether a pause is over and no answer has come since: then runs may be claimed though nothing has changed."""
+        return any(state.pauses and not state.is_paused(now()) for state in self._states.values())
+
+    def has_answered(self, name: str) -> bool:
+        """Whether this lane ever led to an answer: then the address and the key are right."""
+        return self._state(name).answered_at is not None
+
+    def seconds_closed(self, name: str) -> float:
+        """For how long it is still paused; the clock of another machine cannot close it for longer than a pause is."""
+        until = self._state(name).paused_until
+        left = (until - now()).total_seconds() if until else 0.0
+        return max(0.0, min(left, _LONGEST_PAUSE))
+
+    async def passed(self, name: str) -> None:
+        """Wait as long as the lane is paused, and a little on top: calls that waited together should part."""
+        while (closed := self.seconds_closed(name)) > 0:
+            with anyio.move_on_after(closed * random.uniform(1, 1.2)):
+                await self._turned.wait()
+
+    async def answered(self, name: str) -> None:
+        """An answer came: the lane is open, for everybody."""
+        state, at = self._state(name), now()
+        if state.pauses or state.answered_at is None or at - state.answered_at > _REMEMBERED:
+            self._states[name] = LaneState(name, answered_at=at)
+            await self._database.write(lambda connection: lanes.answered(connection, name, at))
+
+    async def refused(self, name: str, failure: ModelError) -> None:
+        """The provider asked for patience, or is away: pause the lane for everybody."""
+        at = now()
+        state = self._state(name)
+        until = at + timedelta(seconds=_pause(state, failure, at))
+        self._states[name] = state._replace(
+            paused_until=max(until, state.paused_until or until),
+            pauses=state.pauses + (not state.is_paused(at)),
+            reason=failure.message,
+        )
+        await self._database.write(
+            lambda connection: lanes.pause(connection, name, now=at, until=until, reason=failure.message)
+        )
+
+    def _state(self, name: str) -> LaneState:
+        return self._states.get(name, LaneState(name))
+
+
+def _pause(state: LaneState, failure: ModelError, at: datetime) -> float:
+    """As long as the provider asks for; else twice as long each time."""
+    if failure.retry_after is not None:
+        return min(failure.retry_after, _LONGEST_PAUSE)
+    pauses = state.pauses - state.is_paused(at)
+    return min(_FIRST_PAUSE * 2 ** min(pauses, 10), _LONGEST_PAUSE)

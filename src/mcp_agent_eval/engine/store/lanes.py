@@ -1,0 +1,50 @@
+"""The models' lanes as they are kept: when each last answered, and until when it is paused."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from mcp_agent_eval.engine.store import rows
+from mcp_agent_eval.engine.store.database import QUEUE, Connection
+
+
+class LaneState(NamedTuple):
+    """One lane. `pauses` counts those since it last answered; `answered_at` is None when it never did."""
+
+    name: str
+    answered_at: datetime | None = None
+    paused_until: datetime | None = None
+    pauses: int = 0
+    reason: str | None = None
+
+    def is_paused(self, at: datetime) -> bool:
+        """Whether it is not to be called then."""
+        return self.paused_until is not None and self.paused_until > at
+
+
+def all(connection: Connection) -> dict[str, LaneState]:
+    """Every lane that was ever used, by its name."""
+    found = connection.all("list_lanes")
+    return {
+        row["name"]: LaneState(
+            row["name"],
+            rows.from_time(row["answered_at"]),
+            rows.from_time(row["paused_until"] or None),
+            row["pauses"],
+            row["reason"],
+        )
+        for row in found
+    }
+
+
+def pause(connection: Connection, name: str, *, now: datetime, until: datetime, reason: str) -> None:
+    """Let everybody leave a lane alone until then."""
+    connection.run("pause_lane", name=name, now=rows.to_time(now), until=rows.to_time(until), reason=reason)
+    connection.tell(QUEUE)
+
+
+def answered(connection: Connection, name: str, now: datetime) -> None:
+    """Open a lane, for it has answered."""
+    connection.run("keep_lane_answered", name=name, now=rows.to_time(now))
+    connection.tell(QUEUE)
