@@ -104,6 +104,20 @@ async def test_a_worker_whose_run_was_taken_over_writes_nothing_more(
         assert await backend.turns(id) == []
 
 
+async def test_a_worker_leaves_a_database_alone_that_a_newer_version_has_changed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(tmp_path) as backend:
+        other = await open_sqlite(tmp_path / "evals.db")
+        await other.write(lambda connection: connection.run("add_step", name="9999_later", sha256=""))
+        await other.aclose()
+        id = await started(backend)
+        while not caplog.records:
+            await backend.wait_run(id, 0.1)
+        assert (await backend.run(id)).queue_status == "pending"
+    assert "a newer version uses this database" in caplog.text
+
+
 async def test_what_is_unfinished_goes_back_to_the_queue_when_the_engine_closes(tmp_path: Path) -> None:
     async with provider(lambda _: "Bye. [END OF CALL]", open_gate=False) as held:
         changes = {"persona_model": "openai:held", "model_base_url": held.url}

@@ -16,9 +16,10 @@ from mcp_agent_eval.background import background_tasks
 from mcp_agent_eval.engine.execution import execute
 from mcp_agent_eval.engine.store import claims, lanes, queue
 from mcp_agent_eval.engine.store.database import QUEUE, Connection
+from mcp_agent_eval.engine.store.migrate import is_current
 from mcp_agent_eval.engine.store.queue import Claim
 from mcp_agent_eval.engine.workshop import Workshop
-from mcp_agent_eval.errors import StoreError
+from mcp_agent_eval.errors import StoreError, StoreTooNew
 from mcp_agent_eval.types import now
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,9 @@ class Worker:
                 if changes != self._seen or self._workshop.lanes.are_recovering():
                     self._seen = changes
                     await self._claim(tasks)
+            except StoreTooNew:
+                logger.exception("a newer version uses this database by now: no more runs are claimed here")
+                return
             except StoreError:
                 self._seen = None
                 logger.exception("no runs can be claimed at the moment")
@@ -100,6 +104,7 @@ class Worker:
             await anyio.sleep(LEASE / 3)
 
     def _take(self, connection: Connection, room: int) -> list[Claim]:
+        is_current(connection)
         models = self._workshop.models
         return claims.claim(
             connection,

@@ -7,7 +7,9 @@ hash of its text, so that a step that was edited later, or that only a newer ver
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import NamedTuple
 
 from mcp_agent_eval.engine.store.database import Connection
 from mcp_agent_eval.engine.store.statements import Dialect, load_migrations, script
@@ -31,27 +33,37 @@ def migrate(connection: Connection, execute: Callable[[str], object], dialect: D
         StoreTooNew, StoreError: as `is_current`.
     """
     connection.run("create_steps")
-    for name, text in _missing(connection).items():
-        for statement in script(text, dialect):
+    for name, step in _missing(connection).items():
+        for statement in script(step.text, dialect):
             execute(statement)
-        connection.run("add_step", name=name, sha256=_hash(text))
+        connection.run("add_step", name=name, sha256=step.sha256)
 
 
-def _missing(connection: Connection) -> dict[str, str]:
-    steps = load_migrations()
+class _Step(NamedTuple):
+    text: str
+    sha256: str
+
+
+@cache
+def _steps() -> Mapping[str, _Step]:
+    """The steps that this version knows. Workers ask often whether another one has taken more."""
+    return {
+        name: _Step(text, hashlib.sha256(text.encode()).hexdigest())
+        for name, text in load_migrations().items()
+    }
+
+
+def _missing(connection: Connection) -> dict[str, _Step]:
+    steps = _steps()
     taken = {row["name"]: row["sha256"] for row in connection.all("list_steps")}
     if unknown := sorted(taken.keys() - steps):
         raise StoreTooNew(
             f"The database was written by a newer version: it has {', '.join(unknown)}, unknown to this one.",
             hint="Upgrade mcp-agent-eval, or choose another database.",
         )
-    if edited := sorted(name for name, sha256 in taken.items() if sha256 != _hash(steps[name])):
+    if edited := sorted(name for name, sha256 in taken.items() if sha256 != steps[name].sha256):
         raise StoreError(
             f"The database was made by another edition of {', '.join(edited)}.",
             hint="Use the release that made it, or choose another database.",
         )
-    return {name: text for name, text in steps.items() if name not in taken}
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return {name: step for name, step in steps.items() if name not in taken}
