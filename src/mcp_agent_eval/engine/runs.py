@@ -68,13 +68,20 @@ class Runs:
     async def start_suite(self, suite_id: str, overrides: Json | None, key: str | None) -> StartedSuiteRun:
         """Queue one execution of every case of a suite, or return the suite run that `key` started before."""
 
-        def work(connection: Connection) -> StartedSuiteRun:
-            if key and (earlier := suite_runs.by_idempotency_key(connection, key)):
-                return _started(connection, _same_suite(earlier, suite_id))
-            id = self._queue_suite(connection, suite_id, overrides, key)
-            return _started(connection, _aggregate(connection, id))
+        def look(connection: Connection) -> StartedSuiteRun | None:
+            earlier = suite_runs.by_idempotency_key(connection, key) if key else None
+            return _started(connection, _same_suite(earlier, suite_id)) if earlier else None
 
-        aggregate = await self._database.write(work)
+        def store(connection: Connection) -> StartedSuiteRun:
+            return look(connection) or _store_suite_run(connection, *prepared)
+
+        if earlier := await self._database.read(look):
+            return earlier
+        # Thousands of snapshots take seconds to make: nobody else should have to wait for them to write.
+        prepared = await self._database.read(
+            lambda connection: self._prepare(connection, suite_id, overrides, key)
+        )
+        aggregate = await self._database.write(store)
         self._workshop.signals.hear(QUEUE)
         return aggregate
 
@@ -170,10 +177,10 @@ class Runs:
                     await anyio.sleep(pause)
         return state
 
-    def _queue_suite(
+    def _prepare(
         self, connection: Connection, suite_id: str, overrides: Json | None, key: str | None
-    ) -> str:
-        """Store a suite run with a run for each of its cases; its id."""
+    ) -> tuple[NewSuiteRun, list[NewRun]]:
+        """A suite run, with a run for each of its cases."""
         suite = nouns.get(connection, Suite, suite_id)
         if suite is None:
             raise not_found("suite", suite_id)
@@ -184,14 +191,19 @@ class Runs:
                 hint=f'create_case(suite_id="{suite_id}", ...), or set suite_id of a case with update.',
             )
         execution = NewSuiteRun(str(uuid4()), suite.id, suite.parallelism, now(), overrides, key)
-        suite_runs.insert(connection, execution)
         caster = Caster(connection, self._workshop.models)
         members = [_member(caster, case, overrides) for case in cases]
-        runs.insert(
-            connection,
-            [_new(member, suite_run_id=execution.id, position=n) for n, member in enumerate(members)],
-        )
-        return execution.id
+        return execution, [
+            _new(member, suite_run_id=execution.id, position=n) for n, member in enumerate(members)
+        ]
+
+
+def _store_suite_run(
+    connection: Connection, execution: NewSuiteRun, members: list[NewRun]
+) -> StartedSuiteRun:
+    suite_runs.insert(connection, execution)
+    runs.insert(connection, members)
+    return _started(connection, _aggregate(connection, execution.id))
 
 
 def _member(caster: Caster, case: Case, overrides: Json | None) -> Cast:
