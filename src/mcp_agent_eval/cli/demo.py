@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from collections.abc import Iterator
 from importlib import resources
@@ -12,7 +13,7 @@ import yaml
 
 from mcp_agent_eval.backend.base import Backend
 from mcp_agent_eval.backend.connect import connect
-from mcp_agent_eval.cli.hosts import command, configurations
+from mcp_agent_eval.cli.hosts import HOSTS, this_installation
 from mcp_agent_eval.lab.digest import statement
 from mcp_agent_eval.lab.packs.loading import load_pack
 from mcp_agent_eval.settings import Settings
@@ -137,9 +138,10 @@ def _show_mended(first: SuiteRun, second: SuiteRun) -> None:
 
 def _show_configurations() -> None:
     _title("4. Use it from your assistant. Any OpenAI-compatible or Anthropic model will do; see the README")
-    for host, text in configurations(command()):
-        click.echo(f"\n  {click.style(host, bold=True)}")
-        click.echo("\n".join(f"    {line}" for line in text.splitlines()))
+    launch = this_installation()
+    claude_code, *others = HOSTS.values()
+    click.echo(f"\n  {claude_code.name}:\n\n    {next(claude_code.ways(launch)).text}")
+    click.echo(f"\n  {', '.join(host.name for host in others)}:\n\n    {shlex.quote(launch.command)} hosts")
 
 
 def _title(text: str) -> None:

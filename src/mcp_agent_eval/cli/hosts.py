@@ -1,39 +1,164 @@
-"""The configuration that each host wants, ready to paste, for the installation that is running."""
+"""What each host has to be given so that it starts this server: its configuration, its own command, its link."""
 
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from base64 import b64encode
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from textwrap import indent
+from typing import Literal, NamedTuple
+from urllib.parse import quote, urlencode
+
+import click
+
+from mcp_agent_eval.types import Json
 
 NAME = "agent-eval"
-_KEY = {"OPENAI_API_KEY": "sk-..."}
+COMMAND = "mcp-agent-eval"
+_KEY = "OPENAI_API_KEY"
+_PLACEHOLDER = "sk-..."
+_SETTING = f"{_KEY}={_PLACEHOLDER}"
+# VS Code asks for it when the server starts first and keeps it, so that no key stands in a file of the project.
+_ASKED = {"type": "promptString", "id": "openai-api-key", "description": "OpenAI API key", "password": True}
+# The first start of uvx fetches everything, which may take longer than the ten seconds that Codex allows.
+_CODEX_SECONDS = 60
 
 
-def command() -> str:
-    """The full path of this installation's command: hosts start servers without a shell's PATH."""
-    beside = Path(sys.executable).with_name("mcp-agent-eval")
-    return str(beside) if beside.exists() else shutil.which("mcp-agent-eval") or "mcp-agent-eval"
+class Launch(NamedTuple):
+    """How a host starts the server."""
+
+    command: str
+    arguments: tuple[str, ...] = ()
+
+    def words(self) -> tuple[str, ...]:
+        """The whole command line."""
+        return (self.command, *self.arguments)
 
 
-def configurations(path: str) -> Iterator[tuple[str, str]]:
-    """Host and what to give it, for Claude Code, Cursor, VS Code and Codex."""
-    server = {"command": path, "env": _KEY}
-    yield "Claude Code (run this)", f"claude mcp add {NAME} -e OPENAI_API_KEY=sk-... -- {path}"
-    yield "Cursor (~/.cursor/mcp.json)", _json({"mcpServers": {NAME: server}})
-    yield "VS Code (.vscode/mcp.json)", _json({"servers": {NAME: {"type": "stdio"} | server}})
-    yield "Codex (~/.codex/config.toml)", _toml(path)
+class Way(NamedTuple):
+    """One way to tell a host: what is to be done with `text`, and what kind of text it is."""
+
+    what: str
+    kind: Literal["sh", "json", "toml", "link"]
+    text: str
+
+
+class Host(NamedTuple):
+    """A host by its name, and the ways to tell it."""
+
+    name: str
+    ways: Callable[[Launch], Iterator[Way]]
+
+
+def this_installation() -> Launch:
+    """This installation by its full path: hosts start servers without a shell's PATH."""
+    beside = shutil.which(COMMAND, path=str(Path(sys.executable).parent))
+    return Launch(beside or shutil.which(COMMAND) or COMMAND)
+
+
+def by_uvx() -> Launch:
+    """uvx, which fetches the package from the index and starts it; by its full path where it is installed."""
+    return Launch(shutil.which("uvx") or "uvx", (COMMAND,))
+
+
+def _claude_code(launch: Launch) -> Iterator[Way]:
+    yield _run("claude", "mcp", "add", NAME, "--scope", "user", "-e", _SETTING, "--", *launch.words())
+    yield Way("Or in the .mcp.json of a project", "json", _servers(launch, key=f"${{{_KEY}:-}}"))
+
+
+def _claude_desktop(launch: Launch) -> Iterator[Way]:
+    yield Way("In claude_desktop_config.json (Settings, Developer, Edit Config)", "json", _servers(launch))
+
+
+def _cursor(launch: Launch) -> Iterator[Way]:
+    yield Way("In ~/.cursor/mcp.json", "json", _servers(launch))
+    encoded = b64encode(_line(_server(launch)).encode()).decode()
+    query = urlencode({"name": NAME, "config": encoded})
+    yield Way("Or open", "link", f"cursor://anysphere.cursor-deeplink/mcp/install?{query}")
+
+
+def _vs_code(launch: Launch) -> Iterator[Way]:
+    server = {"type": "stdio"} | _server(launch, key=f"${{input:{_ASKED['id']}}}")
+    one = _line({"name": NAME} | server | {"inputs": [_ASKED]})
+    yield _run("code", "--add-mcp", one)
+    yield Way("Or in .vscode/mcp.json", "json", _json({"inputs": [_ASKED], "servers": {NAME: server}}))
+    yield Way("Or open", "link", f"vscode:mcp/install?{quote(one, safe='')}")
+
+
+def _codex(launch: Launch) -> Iterator[Way]:
+    yield _run("codex", "mcp", "add", NAME, "--env", _SETTING, "--", *launch.words())
+    yield Way("Or in ~/.codex/config.toml", "toml", _toml(launch))
+
+
+def _gemini_cli(launch: Launch) -> Iterator[Way]:
+    yield _run("gemini", "mcp", "add", "--scope", "user", "-e", _SETTING, NAME, *launch.words())
+    yield Way("Or in ~/.gemini/settings.json", "json", _servers(launch))
+
+
+def _zed(launch: Launch) -> Iterator[Way]:
+    text = _json({"context_servers": {NAME: _server(launch)}})
+    yield Way("In settings.json (command palette: zed: open settings file)", "json", text)
+
+
+HOSTS = {
+    "claude-code": Host("Claude Code", _claude_code),
+    "claude-desktop": Host("Claude Desktop", _claude_desktop),
+    "cursor": Host("Cursor", _cursor),
+    "vs-code": Host("VS Code", _vs_code),
+    "codex": Host("Codex", _codex),
+    "gemini-cli": Host("Gemini CLI", _gemini_cli),
+    "zed": Host("Zed", _zed),
+}
+
+
+@click.command()
+@click.argument("host", required=False, metavar="[HOST]", type=click.Choice(tuple(HOSTS)))
+@click.option("--uvx", is_flag=True, help="Start it by uvx, in place of this installation.")
+def hosts(host: str | None, uvx: bool) -> None:
+    """Show what a host has to be given so that it starts this server.
+
+    HOST is claude-code, claude-desktop, cursor, vs-code, codex, gemini-cli or zed; without it, all of them are shown.
+    """
+    launch = by_uvx() if uvx else this_installation()
+    for name in [host] if host else HOSTS:
+        _show(HOSTS[name], launch)
+
+
+def _show(host: Host, launch: Launch) -> None:
+    click.echo(f"\n  {click.style(host.name, bold=True)}")
+    for way in host.ways(launch):
+        click.echo(f"\n  {way.what}:\n")
+        click.echo(indent(way.text, "    "))
+
+
+def _run(*words: str) -> Way:
+    return Way("Run", "sh", shlex.join(words))
+
+
+def _server(launch: Launch, key: str = _PLACEHOLDER) -> Json:
+    # Zed insists on `args`, also where there are none.
+    return {"command": launch.command, "args": list(launch.arguments), "env": {_KEY: key}}
+
+
+def _servers(launch: Launch, key: str = _PLACEHOLDER) -> str:
+    return _json({"mcpServers": {NAME: _server(launch, key)}})
 
 
 def _json(value: object) -> str:
     return json.dumps(value, indent=2)
 
 
-def _toml(path: str) -> str:
-    key, value = next(iter(_KEY.items()))
-    return (
-        f"[mcp_servers.{NAME}]\ncommand = {json.dumps(path)}\n\n"
-        f"[mcp_servers.{NAME}.env]\n{key} = {json.dumps(value)}"
-    )
+def _line(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _toml(launch: Launch) -> str:
+    lines = [f"[mcp_servers.{NAME}]", f"command = {json.dumps(launch.command)}"]
+    if launch.arguments:
+        lines.append(f"args = {json.dumps(launch.arguments)}")
+    lines += [f"startup_timeout_sec = {_CODEX_SECONDS}", ""]
+    return "\n".join([*lines, f"[mcp_servers.{NAME}.env]", f"{_KEY} = {json.dumps(_PLACEHOLDER)}"])
