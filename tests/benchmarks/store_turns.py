@@ -88,10 +88,12 @@ async def measure_turns(folder: Path, at_once: int, conversations: int) -> None:
     database = await open_sqlite(folder / f"turns-{at_once}.db")
     moment = now()
     await database.write(lambda c: runs.insert(c, [new_run() for _ in range(conversations)]))
-    claims = await database.write(
-        lambda c: claims.claim(c, "w", now=moment, lease_until=moment + timedelta(hours=1), room=conversations)
+    held = await database.write(
+        lambda c: claims.claim(
+            c, "w", now=moment, lease_until=moment + timedelta(hours=1), room=conversations
+        )
     )
-    waiting = [(claim, [step(claim, number) for number in range(CALLS_PER_RUN)]) for claim in claims]
+    waiting = [(claim, [step(claim, number) for number in range(CALLS_PER_RUN)]) for claim in held]
 
     async def lane() -> None:
         while waiting:

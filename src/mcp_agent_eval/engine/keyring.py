@@ -18,12 +18,12 @@ from mcp_agent_eval.engine.store.database import Connection, Database
 from mcp_agent_eval.errors import AmbiguousReference, ExpiredKey, InvalidInput, InvalidKey, NotFound
 from mcp_agent_eval.types import now
 from mcp_agent_eval.types.key import SCOPES, ApiKey, KeyDraft, Scope
+from mcp_agent_eval.types.references import fitting
 from mcp_agent_eval.validation import validated
 
 _PREFIX = "aek_"
 _RANDOM_BYTES = 32
 _HINT = 8
-_SHORTEST_ID_PREFIX = 4
 _SHOWN = 5
 _MAKE_ONE = "Make a key with: mcp-agent-eval keys create NAME"
 
@@ -109,13 +109,9 @@ def _revoke(connection: Connection, reference: str, at: datetime) -> ApiKey:
 
 
 def _candidates(known: Sequence[ApiKey], reference: str) -> list[ApiKey]:
-    """The keys in use that a reference may mean: just this id, else this name, else the beginning of an id."""
-    usable = [key for key in known if key.revoked_at is None]
-    exact = [key for key in usable if key.id == reference]
-    named = exact or [key for key in usable if key.name == reference]
-    if named or len(reference) < _SHORTEST_ID_PREFIX:
-        return named
-    return [key for key in usable if key.id.startswith(reference)]
+    """The keys in use that a reference may mean."""
+    usable = {key.id: key for key in known if key.revoked_at is None}
+    return [usable[id] for id, _ in fitting(reference, [(key.id, key.name) for key in usable.values()])]
 
 
 def _nothing(reference: str) -> NotFound:

@@ -24,6 +24,9 @@ AWAY: frozenset[FailureKind] = frozenset({"rate_limit", "overloaded", "timeout",
 
 _FIRST_PAUSE = 2.0
 _LONGEST_PAUSE = 300.0
+_NEARLY = timedelta(seconds=1)
+"""Fifty calls that are refused at once ask for the same pause: it is written down once."""
+
 _REMEMBERED = timedelta(hours=1)
 """That a lane answers is written down this often at most, as long as all is well."""
 
@@ -121,6 +124,8 @@ class Lanes:
         at = now()
         state = self._state(name)
         until = at + timedelta(seconds=_pause(state, failure, at))
+        if state.paused_until and state.is_paused(at) and until < state.paused_until + _NEARLY:
+            return
         self._states[name] = state._replace(
             paused_until=max(until, state.paused_until or until),
             pauses=state.pauses + (not state.is_paused(at)),

@@ -7,16 +7,13 @@ from uuid import UUID
 
 from mcp_agent_eval.backend.base import Reference
 from mcp_agent_eval.engine.references import nothing, several
-
-Entry = tuple[str, str]
-"""An id, and the name where the thing has one."""
+from mcp_agent_eval.types.references import Entry, fitting
 
 NextPage = Callable[[int], Awaitable[tuple[Sequence[Entry], bool]]]
 """From an offset to a page of entries, and whether there are more."""
 
 PAGE = 100
 _MOST_PAGES = 20
-_SHORTEST_PREFIX = 4
 
 
 def is_id(reference: str) -> bool:
@@ -39,17 +36,13 @@ async def everything(page: NextPage) -> list[Entry]:
 
 
 def pick(kind: Reference, reference: str, entries: Iterable[Entry]) -> str:
-    """The id of the one thing that a reference means: by its name, else by the beginning of its id.
+    """The id of the one thing that a reference means.
 
     Raises:
         NotFound: nothing fits.
         AmbiguousReference: several things fit; the message names them.
     """
-    known = list(entries)
-    key = reference.strip().casefold()
-    found = [entry for entry in known if entry[1] and entry[1].strip().casefold() == key]
-    if not found and len(reference) >= _SHORTEST_PREFIX:
-        found = sorted(entry for entry in known if entry[0].startswith(reference.lower()))
+    found = fitting(reference, entries)
     if not found:
         raise nothing(kind, reference)
     if len(found) > 1:

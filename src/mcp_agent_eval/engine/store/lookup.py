@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from mcp_agent_eval.engine.store.database import Connection, Row
-from mcp_agent_eval.engine.store.rows import name_key
+from mcp_agent_eval.types.references import SHORTEST_PREFIX, name_key
 
-_SHORTEST_PREFIX = 4
 _PAST_ANY_ID = "\U0010ffff"
 
 
@@ -24,7 +23,7 @@ def _by_name(connection: Connection, table: str, reference: str, limit: int) -> 
 
 
 def _by_prefix(connection: Connection, table: str, reference: str, limit: int) -> list[Row]:
-    if len(reference) < _SHORTEST_PREFIX:
+    if len(reference) < SHORTEST_PREFIX:
         return []
     start = reference.lower()
     end = start + _PAST_ANY_ID

@@ -15,6 +15,7 @@ from mcp_agent_eval.engine.store.rows import N
 from mcp_agent_eval.types import Case, Json, Kind, Page
 from mcp_agent_eval.types.base import Stamped
 from mcp_agent_eval.types.nouns import NOUNS
+from mcp_agent_eval.types.references import name_key
 
 _KINDS: Mapping[type[Stamped], Kind] = {cls: kind for kind, cls in NOUNS.items()}
 
@@ -91,7 +92,7 @@ def _columns(noun: Stamped) -> Json:
     columns: Json = {
         "id": noun.id,
         "name": name,
-        "name_key": rows.name_key(name),
+        "name_key": name_key(name),
         "body": rows.noun_body(noun),
         "created_at": rows.to_time(noun.created_at),
         "updated_at": rows.to_time(noun.updated_at),

@@ -106,11 +106,6 @@ def from_nano(nano_usd: int | None) -> float | None:
     return None if nano_usd is None else nano_usd / NANO
 
 
-def name_key(name: str) -> str:
-    """A name as it is looked up and sorted by, upper and lower case alike in every script."""
-    return name.strip().casefold()
-
-
 def noun_body(noun: Stamped) -> str | None:
     """What the user said of a noun."""
     return to_json(noun.model_dump(exclude=_NOT_IN_BODY))

@@ -9,6 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mcp_agent_eval.engine.store.file_systems import network_of
 from mcp_agent_eval.errors import StoreError
 
 PATIENCE = 15.0
@@ -45,16 +46,17 @@ def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
     """A connection in autocommit mode; the file and its folder are made where missing, for their owner alone.
 
     Raises:
-        StoreError: the folder or the file cannot be made, or SQLite is too old.
+        StoreError: the folder or the file cannot be made, it is on a network, or SQLite is too old.
         sqlite3.Error: the file cannot be used.
     """
     if sqlite3.sqlite_version_info < _OLDEST:
         raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or newer is needed.")
+    _refuse_networks(path)
     _make(path)
     connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, cached_statements=256)
     try:
-        _refuse_strangers(connection, path)
-        _use_write_ahead_log(connection)
+        refuse_strangers(connection, path)
+        _use_write_ahead_log(connection, path)
         for pragma in _WRITER if writes else _READER:
             connection.execute(pragma)
     except BaseException:
@@ -80,7 +82,8 @@ def store_errors(path: Path) -> Generator[None]:
 def as_store_error(exc: sqlite3.Error, path: Path) -> StoreError:
     """What SQLite said, as something that its user can act on."""
     code = getattr(exc, "sqlite_errorcode", None)
-    problem, hint = _MEANING.get(code & 0xFF if code else None, (f"cannot be used: {exc}", None))
+    unknown = (f"cannot be used: {exc}", None)
+    problem, hint = _MEANING.get(code) or _MEANING.get(code & 0xFF if code else None) or unknown
     error = StoreError(f"The database {path} {problem}.", hint=hint)
     error.__cause__ = exc
     return error
@@ -93,7 +96,20 @@ _BUSY = (
     "Close whatever holds it, then try again.",
 )
 
+_LOCAL = "Choose a path on a local disk, or a PostgreSQL server: AGENT_EVAL_DATABASE_URL=postgresql://..."
+_NO_SHARED_MEMORY = (
+    "is on a file system that lacks what processes share it by: memory that all of them map, and locks",
+    _LOCAL,
+)
+
 _MEANING: dict[int | None, tuple[str, str | None]] = {
+    sqlite3.SQLITE_IOERR_SHMMAP: _NO_SHARED_MEMORY,
+    sqlite3.SQLITE_IOERR_SHMOPEN: _NO_SHARED_MEMORY,
+    sqlite3.SQLITE_IOERR_SHMLOCK: _NO_SHARED_MEMORY,
+    sqlite3.SQLITE_PROTOCOL: (
+        "could not be locked: too many processes open it at once, or its file system has no locks",
+        f"Try again. If it stays so: {_LOCAL[0].lower()}{_LOCAL[1:]}",
+    ),
     sqlite3.SQLITE_NOTADB: _DAMAGED,
     sqlite3.SQLITE_CORRUPT: _DAMAGED,
     sqlite3.SQLITE_FULL: _NO_SPACE,
@@ -112,6 +128,16 @@ _MEANING: dict[int | None, tuple[str, str | None]] = {
 }
 
 
+def _refuse_networks(path: Path) -> None:
+    """Before anything is made there: on some networks it would seem to work, until two machines write at once."""
+    if kind := network_of(path):
+        raise StoreError(
+            f"The database {path} would be on a network ({kind}), where SQLite cannot keep it safe: processes share "
+            "it through memory that all of them map, and other machines have no part in that.",
+            hint=_LOCAL,
+        )
+
+
 def _make(path: Path) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -125,25 +151,28 @@ def _make(path: Path) -> None:
         raise StoreError(f"The database {path} cannot be opened for writing: {exc.strerror}.") from exc
 
 
-def _refuse_strangers(connection: sqlite3.Connection, path: Path) -> None:
+def refuse_strangers(connection: sqlite3.Connection, path: Path) -> None:
     """Before anything is changed in a file that somebody pointed us to by mistake."""
     found = tables(connection)
     if found and "schema_steps" not in found:
         raise StoreError(f"The database {path} belongs to another program.", hint="Choose another file.")
 
 
-def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+def _use_write_ahead_log(connection: sqlite3.Connection, path: Path) -> None:
     """Readers then never wait for a writer. SQLite does not queue for this change as it does for writes."""
     give_up = time.monotonic() + PATIENCE
-    while not _switched(connection, give_up):
+    while (mode := _switched(connection, give_up)) is None:
         time.sleep(0.01)
+    if mode != "wal":
+        problem, hint = _NO_SHARED_MEMORY
+        raise StoreError(f"The database {path} {problem}.", hint=hint)
 
 
-def _switched(connection: sqlite3.Connection, give_up: float) -> bool:
+def _switched(connection: sqlite3.Connection, give_up: float) -> str | None:
+    """The mode that it is in now; None while others are in the way."""
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
+        return connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     except sqlite3.OperationalError as exc:
         if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
             raise
-        return False
-    return True
+        return None

@@ -1,0 +1,77 @@
+"""Whether a file would lie on another machine, where SQLite cannot keep it safe.
+
+Processes that share a file in WAL mode do so through memory that all of them map, so they have to run on one
+machine, and its file system has to let them. Refused is what is a network by its nature. What containers and
+virtual machines show as their own disks (overlay, 9p, virtiofs and most of FUSE) is not: those that cannot map
+memory are told by SQLite itself, when the file is opened.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from contextlib import suppress
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+_MOUNTS = Path("/proc/self/mountinfo")
+_OCTAL = re.compile(r"\\([0-7]{3})")
+_WINDOWS_SHARE = "Windows share"
+
+_NETWORK = frozenset(
+    "acfs afs beegfs ceph cifs coda davfs glusterfs gpfs lustre ncpfs nfs nfs4 orangefs panfs smb3 smbfs".split()
+)
+_NETWORK_OVER_FUSE = frozenset(
+    "blobfuse blobfuse2 ceph ceph-fuse curlftpfs davfs2 gcsfuse glusterfs goofys gvfsd-fuse juicefs mount-s3 "
+    "moosefs rclone s3fs seaweedfs smbnetfs sshfs".split()
+)
+
+
+def network_of(path: Path) -> str | None:
+    """What kind of network the path leads into; None where it does not, or nobody can tell."""
+    real = path.resolve()
+    if sys.platform == "win32":
+        return _WINDOWS_SHARE if is_share(str(real)) else None
+    kind = mounted_type(_mounts(), str(real))
+    return kind if kind and is_network(kind) else None
+
+
+def mounted_type(mountinfo: str, path: str) -> str | None:
+    """The type of the file system that an absolute path lies on, by the text of Linux's `mountinfo`: that of the
+    longest mount point above it, and of the last one mounted there."""
+    found: tuple[int, str] | None = None
+    for line in mountinfo.splitlines():
+        mount, _, rest = line.partition(" - ")
+        fields, after = mount.split(), rest.split()
+        if len(fields) < 5 or not after:
+            continue
+        point = PurePosixPath(_unescaped(fields[4]))
+        depth = len(point.parts)
+        if PurePosixPath(path).is_relative_to(point) and (found is None or depth >= found[0]):
+            found = depth, after[0]
+    return found[1] if found else None
+
+
+def is_network(kind: str) -> bool:
+    """Whether a file system of this type keeps its files on other machines."""
+    family, _, name = kind.partition(".")
+    return name in _NETWORK_OVER_FUSE if family == "fuse" else kind in _NETWORK
+
+
+def is_share(path: str) -> bool:
+    """Whether an absolute path of Windows names another machine: `\\\\server\\share`, but not `\\\\?\\C:`."""
+    drive = PureWindowsPath(path).drive.replace("/", "\\").lower()
+    return drive.startswith("\\\\?\\unc\\") or (
+        drive.startswith("\\\\") and not drive.startswith(("\\\\?\\", "\\\\.\\"))
+    )
+
+
+def _mounts() -> str:
+    """What is mounted where; nothing on systems that do not say."""
+    with suppress(OSError):
+        return _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
+    return ""
+
+
+def _unescaped(point: str) -> str:
+    """A mount point as it is: `mountinfo` writes blanks and backslashes as three octal digits."""
+    return _OCTAL.sub(lambda match: chr(int(match[1], 8)), point)

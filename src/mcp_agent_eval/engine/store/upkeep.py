@@ -1,0 +1,56 @@
+"""Old runs: found, and deleted for good. What is pending or claimed is never touched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import NamedTuple
+
+from mcp_agent_eval.engine.store import rows
+from mcp_agent_eval.engine.store.database import Connection
+from mcp_agent_eval.types import RunStatus
+
+_OF_RUNS = ("model_calls", "turns", "run_documents")
+
+
+class Finished(NamedTuple):
+    """A run that is over, and when the last run of its suite run was, in microseconds since 1970."""
+
+    run_id: str
+    suite_run_id: str | None
+    ended_at: int
+
+
+def finished(
+    connection: Connection,
+    *,
+    before: datetime | None = None,
+    keep: int | None = None,
+    statuses: Sequence[RunStatus] = (),
+) -> list[Finished]:
+    """The runs that ended before a moment and are not among the newest `keep`; of these statuses, or of any.
+
+    Oldest first, and the runs of a suite run one after the other: all of them, or none.
+    """
+    found = connection.all(
+        "list_finished", before=rows.to_time(before), keep=keep, statuses=list(statuses) or None
+    )
+    return [Finished(row["id"], row["suite_run_id"], row["ended_at"]) for row in found]
+
+
+def delete(connection: Connection, batch: Sequence[Finished]) -> None:
+    """Delete runs with all that belongs to them, and the suite runs that they were of. What a batch leaves of a
+    suite run stands alone until a later one deletes it, so that no suite run is ever there in part."""
+    run_ids = [one.run_id for one in batch]
+    suite_run_ids = sorted({one.suite_run_id for one in batch if one.suite_run_id})
+    for table in _OF_RUNS:
+        connection.run(f"delete_{table}", run_ids=run_ids)
+    connection.run("delete_runs", run_ids=run_ids)
+    if suite_run_ids:
+        connection.run("detach_runs", suite_run_ids=suite_run_ids)
+        connection.run("delete_suite_runs", suite_run_ids=suite_run_ids)
+
+
+def forget_spending(connection: Connection, oldest: date) -> None:
+    """Forget what was spent before that day, and in suite runs that were deleted."""
+    connection.run("forget_spending", oldest_day=f"day {oldest:%Y-%m-%d}")
