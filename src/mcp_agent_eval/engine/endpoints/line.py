@@ -57,6 +57,7 @@ class Line:
         self.shape = shape
         self.policy = RetryPolicy(endpoint.timeout_seconds, endpoint.timeout_seconds, _ATTEMPTS, base_delay)
         self.secrets = values_in(endpoint.headers.values(), environment)
+        self.conversation_id = conversation_id
         self._client = client
         self._url = _checked_url(url)
         self._headers = {

@@ -8,14 +8,10 @@ and so is the list `executed_tools` of a message, in which servers with tools of
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
-
-import httpx2
 
 from mcp_agent_eval.engine.endpoints.answers import Extras, Report, answer, as_reports, extras_of
 from mcp_agent_eval.engine.endpoints.line import Exchange, Line, Received
@@ -38,7 +34,7 @@ from mcp_agent_eval.errors import ModelError
 from mcp_agent_eval.types import Json
 from mcp_agent_eval.types.endpoint import Endpoint
 
-_SHAPE = "It must answer as chat completions do; `url` is the base before /chat/completions."
+SHAPE = "It must answer as chat completions do; `url` is the base before /chat/completions."
 _UNDECLARED_HINT = (
     "Declare in the agent's `tools` what the endpoint leaves to its caller. Tools that it runs by itself belong "
     "beside a text, or are not shown."
@@ -55,29 +51,11 @@ class _Undeclared(MalformedError):
 class OpenAIEndpoint:
     """A `Model` for one conversation with an endpoint. What it learns of the endpoint holds as long."""
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        client: httpx2.AsyncClient,
-        *,
-        conversation_id: str,
-        environment: Mapping[str, str] = os.environ,
-        base_delay: float = 0.5,
-    ) -> None:
-        """Raises NotConfigured: a secret that a header refers to is missing."""
+    def __init__(self, endpoint: Endpoint, line: Line) -> None:
         self._endpoint = endpoint
-        self._conversation_id = conversation_id
+        self._line = line
         self._wire = OpenAIWire()
         self._learned: frozenset[str] = frozenset()
-        self._line = Line(
-            endpoint,
-            client,
-            url=chat_address(endpoint.url),
-            shape=_SHAPE,
-            conversation_id=conversation_id,
-            environment=environment,
-            base_delay=base_delay,
-        )
 
     @property
     def name(self) -> str:
@@ -107,7 +85,7 @@ class OpenAIEndpoint:
         if self._endpoint.model is None:
             del body["model"]
         if "user" not in dropped:
-            body["user"] = self._conversation_id
+            body["user"] = self._line.conversation_id
         return body | {"stream": True} if self._endpoint.stream else body
 
     def _learn(self, request: ModelRequest, body: Json, refused: ModelError) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import httpx2
 
-from mcp_agent_eval.engine.endpoints.openai import OpenAIEndpoint
-from mcp_agent_eval.engine.endpoints.webhook import WebhookEndpoint
+from mcp_agent_eval.engine.endpoints import openai, webhook
+from mcp_agent_eval.engine.endpoints.line import Line
 from mcp_agent_eval.engine.llm.messages import Model
 from mcp_agent_eval.types import AgentDraft
 from mcp_agent_eval.types.endpoint import Endpoint
@@ -28,21 +28,16 @@ def endpoint_model(
     Raises:
         NotConfigured: a secret that a header refers to is missing, or cannot be sent.
     """
-    client = clients[hash(conversation_id) % len(clients)]
-    if endpoint.protocol == "openai":
-        return OpenAIEndpoint(
-            endpoint,
-            client,
-            conversation_id=conversation_id,
-            environment=environment,
-            base_delay=base_delay,
-        )
-    return WebhookEndpoint(
+    chats = endpoint.protocol == "openai"
+    line = Line(
         endpoint,
-        client,
+        clients[hash(conversation_id) % len(clients)],
+        url=openai.chat_address(endpoint.url) if chats else endpoint.url,
+        shape=openai.SHAPE if chats else webhook.SHAPE,
         conversation_id=conversation_id,
-        agent_name=agent.name,
-        variables=agent.variables,
         environment=environment,
         base_delay=base_delay,
     )
+    if chats:
+        return openai.OpenAIEndpoint(endpoint, line)
+    return webhook.WebhookEndpoint(endpoint, line, agent_name=agent.name, variables=agent.variables)

@@ -11,11 +11,8 @@ It may be called `message`, `reply` or `response`, be a JSON string by itself, o
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
-
-import httpx2
 
 from mcp_agent_eval.engine.endpoints.answers import Extras, Report, answer
 from mcp_agent_eval.engine.endpoints.line import Line, Received
@@ -25,7 +22,7 @@ from mcp_agent_eval.engine.llm.wire import MalformedError, as_list, as_object, a
 from mcp_agent_eval.types import Json
 from mcp_agent_eval.types.endpoint import Endpoint
 
-_SHAPE = 'It must answer with JSON like {"text": "..."}.'
+SHAPE = 'It must answer with JSON like {"text": "..."}.'
 _TEXT_KEYS = ("text", "message", "reply", "response")
 _SPEAKERS = {"user": "caller", "assistant": "agent"}
 
@@ -36,27 +33,14 @@ class WebhookEndpoint:
     def __init__(
         self,
         endpoint: Endpoint,
-        client: httpx2.AsyncClient,
+        line: Line,
         *,
-        conversation_id: str,
         agent_name: str,
         variables: Mapping[str, str | None],
-        environment: Mapping[str, str] = os.environ,
-        base_delay: float = 0.5,
     ) -> None:
-        """Raises NotConfigured: a secret that a header refers to is missing."""
         self._sends_history = endpoint.send_history
         self._same: Json = {"agent": agent_name, "variables": dict(variables)}
-        self._conversation_id = conversation_id
-        self._line = Line(
-            endpoint,
-            client,
-            url=endpoint.url,
-            shape=_SHAPE,
-            conversation_id=conversation_id,
-            environment=environment,
-            base_delay=base_delay,
-        )
+        self._line = line
 
     @property
     def name(self) -> str:
@@ -92,7 +76,7 @@ class WebhookEndpoint:
         is_asked = bool(messages) and messages[-1].role == "user"
         before = messages[:-1] if is_asked else messages
         return {
-            "conversation_id": self._conversation_id,
+            "conversation_id": self._line.conversation_id,
             "message": messages[-1].text if is_asked else None,
             "history": _history(before) if self._sends_history else [],
             "turn": sum(message.role == "user" for message in messages),
