@@ -8,13 +8,12 @@ from inspect import isawaitable
 from typing import Any
 
 import anyio
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tests.support import free_port
+from tests.running import running
 
 Said = str | dict[str, Any] | Response
 Answer = Callable[[dict[str, Any]], Said | Awaitable[Said]]
@@ -49,20 +48,13 @@ class Provider:
 @asynccontextmanager
 async def provider(answer: Answer, *, open_gate: bool = True) -> AsyncIterator[Provider]:
     """A running provider; it stops with the block."""
-    running = Provider(answer)
+    asked = Provider(answer)
     if open_gate:
-        running.gate.set()
-    port = free_port()
-    running.url = f"http://127.0.0.1:{port}/v1"
-    app = Starlette(routes=[Route("/v1/chat/completions", running.complete, methods=["POST"])])
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", lifespan="off"))
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server.serve)
-        with anyio.fail_after(10):
-            while not server.started:
-                await anyio.lowlevel.checkpoint()
+        asked.gate.set()
+    app = Starlette(routes=[Route("/v1/chat/completions", asked.complete, methods=["POST"])])
+    async with running(app) as address:
+        asked.url = f"{address}/v1"
         try:
-            yield running
+            yield asked
         finally:
-            running.gate.set()
-            server.should_exit = True
+            asked.gate.set()

@@ -7,9 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import anyio
 import pytest
-import uvicorn
 from mcp import Client
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -21,7 +19,8 @@ from mcp_agent_eval.mcp_server.server import build_server
 from mcp_agent_eval.settings import Settings
 from mcp_agent_eval.types import Json
 from tests.provider import provider
-from tests.support import call, free_port, refused
+from tests.running import running
+from tests.support import call, refused
 
 Answer = Callable[[Json], Json | Response]
 
@@ -37,18 +36,8 @@ async def elsewhere(answer: Answer) -> AsyncIterator[tuple[str, list[Json]]]:
         told = answer(body)
         return told if isinstance(told, Response) else JSONResponse(told)
 
-    port = free_port()
-    app = Starlette(routes=[Route("/agent", take, methods=["POST"])])
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", lifespan="off"))
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server.serve)
-        with anyio.fail_after(10):
-            while not server.started:
-                await anyio.lowlevel.checkpoint()
-        try:
-            yield f"http://127.0.0.1:{port}/agent", asked
-        finally:
-            server.should_exit = True
+    async with running(Starlette(routes=[Route("/agent", take, methods=["POST"])])) as address:
+        yield f"{address}/agent", asked
 
 
 async def run_endpoint(client: Client, endpoint: Json, **case: Any) -> Json:

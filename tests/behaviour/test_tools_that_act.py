@@ -15,7 +15,6 @@ from typing import Any
 
 import anyio
 import pytest
-import uvicorn
 from mcp import Client
 from mcp.types import ElicitResult
 from starlette.applications import Starlette
@@ -29,7 +28,8 @@ from mcp_agent_eval.settings import Settings
 from mcp_agent_eval.types import Json
 from tests.behaviour.clinic import BOOK, CALLS_TOOL, PROMPT, create_clinic
 from tests.contract.test_backend import finished
-from tests.support import call, free_port, refused
+from tests.running import running
+from tests.support import call, refused
 
 
 class Hook:
@@ -50,23 +50,16 @@ class Hook:
 
 @asynccontextmanager
 async def hook(*, open_gate: bool = True) -> AsyncIterator[Hook]:
-    running = Hook()
+    called = Hook()
     if open_gate:
-        running.gate.set()
-    port = free_port()
-    running.url = f"http://127.0.0.1:{port}/book"
-    app = Starlette(routes=[Route("/book", running.take, methods=["POST"])])
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", lifespan="off"))
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server.serve)
-        with anyio.fail_after(10):
-            while not server.started:
-                await anyio.lowlevel.checkpoint()
+        called.gate.set()
+    app = Starlette(routes=[Route("/book", called.take, methods=["POST"])])
+    async with running(app) as address:
+        called.url = f"{address}/book"
         try:
-            yield running
+            yield called
         finally:
-            running.gate.set()
-            server.should_exit = True
+            called.gate.set()
 
 
 def acting(url: str) -> Json:
