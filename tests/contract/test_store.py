@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from datetime import timedelta
 from functools import partial
 
 import anyio
@@ -28,6 +29,7 @@ from mcp_agent_eval.types import (
     RunFilter,
     Suite,
     Tool,
+    now,
 )
 from tests.contract import store_support as support
 from tests.contract.store_support import (
@@ -504,6 +506,11 @@ class TestUnitsOfWork:
     async def test_a_read_cannot_write(self, database: Database) -> None:
         with pytest.raises(StoreError):
             await database.read(lambda connection: runs.insert(connection, [new_run()]))
+
+    async def test_all_who_share_a_database_go_by_one_clock(self, database: Database) -> None:
+        told = await database.read(lambda connection: connection.now())
+        assert abs(told - now()) < timedelta(seconds=5)
+        assert told.utcoffset() == timedelta(0)
 
     async def test_changes_moves_when_a_run_is_queued(self, database: Database) -> None:
         before = await database.changes()

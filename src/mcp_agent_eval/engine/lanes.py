@@ -80,21 +80,23 @@ class Lanes:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._states: dict[str, LaneState] = {}
+        self._ahead = timedelta()
         self._turned = anyio.Event()
 
     def gate(self, name: str) -> Lane:
         """The gate of one lane."""
         return Lane(self, name)
 
-    def learn(self, states: Mapping[str, LaneState]) -> None:
-        """Take over what the database says."""
+    def learn(self, states: Mapping[str, LaneState], at: datetime) -> None:
+        """Take over what the database says, which goes by a clock of its own; `at` is its time."""
         self._states = dict(states)
+        self._ahead = at - now()
         self._turned.set()
         self._turned = anyio.Event()
 
     def are_recovering(self) -> bool:
         """Whether a pause is over and no answer has come since: then runs may be claimed though nothing has changed."""
-        return any(state.pauses and not state.is_paused(now()) for state in self._states.values())
+        return any(state.pauses and not state.is_paused(self._now()) for state in self._states.values())
 
     def has_answered(self, name: str) -> bool:
         """Whether this lane ever led to an answer: then the address and the key are right."""
@@ -103,7 +105,7 @@ class Lanes:
     def seconds_closed(self, name: str) -> float:
         """For how long it is still paused; the clock of another machine cannot close it for longer than a pause is."""
         until = self._state(name).paused_until
-        left = (until - now()).total_seconds() if until else 0.0
+        left = (until - self._now()).total_seconds() if until else 0.0
         return max(0.0, min(left, _LONGEST_PAUSE))
 
     async def passed(self, name: str) -> None:
@@ -114,14 +116,14 @@ class Lanes:
 
     async def answered(self, name: str) -> None:
         """An answer came: the lane is open, for everybody."""
-        state, at = self._state(name), now()
+        state, at = self._state(name), self._now()
         if state.pauses or state.answered_at is None or at - state.answered_at > _REMEMBERED:
             self._states[name] = LaneState(name, answered_at=at)
             await self._database.write(lambda connection: lanes.answered(connection, name, at))
 
     async def refused(self, name: str, failure: ModelError) -> None:
         """The provider asked for patience, or is away: pause the lane for everybody."""
-        at = now()
+        at = self._now()
         state = self._state(name)
         until = at + timedelta(seconds=_pause(state, failure, at))
         if state.paused_until and state.is_paused(at) and until < state.paused_until + _NEARLY:
@@ -134,6 +136,9 @@ class Lanes:
         await self._database.write(
             lambda connection: lanes.pause(connection, name, now=at, until=until, reason=failure.message)
         )
+
+    def _now(self) -> datetime:
+        return now() + self._ahead
 
     def _state(self, name: str) -> LaneState:
         return self._states.get(name, LaneState(name))

@@ -16,11 +16,11 @@ from mcp_agent_eval.background import background_tasks
 from mcp_agent_eval.engine.execution import execute
 from mcp_agent_eval.engine.store import claims, lanes, queue
 from mcp_agent_eval.engine.store.database import QUEUE, Connection
+from mcp_agent_eval.engine.store.lanes import LaneState
 from mcp_agent_eval.engine.store.migrate import is_current
 from mcp_agent_eval.engine.store.queue import Claim
 from mcp_agent_eval.engine.workshop import Workshop
 from mcp_agent_eval.errors import StoreError, StoreTooNew
-from mcp_agent_eval.types import now
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ class Worker:
         self._name = f"{os.getpid()}-{uuid4().hex[:8]}"
         self._running: set[str] = set()
         self._seen: int | None = None
+        self._renewed: datetime | None = None
 
     @asynccontextmanager
     async def working(self) -> AsyncGenerator[None]:
@@ -81,7 +82,7 @@ class Worker:
             for claim in await self._workshop.database.write(lambda connection: self._take(connection, room)):
                 self._running.add(claim.run_id)
                 tasks.start_soon(self._execute, claim)
-        self._workshop.lanes.learn(await self._workshop.database.read(lanes.all))
+        self._workshop.lanes.learn(*await self._workshop.database.read(_lanes))
 
     async def _execute(self, claim: Claim) -> None:
         try:
@@ -105,29 +106,37 @@ class Worker:
 
     def _take(self, connection: Connection, room: int) -> list[Claim]:
         is_current(connection)
-        models = self._workshop.models
+        models, at = self._workshop.models, connection.now()
         return claims.claim(
             connection,
             self._name,
-            now=now(),
-            lease_until=_lease_end(),
+            now=at,
+            lease_until=at + _lease(),
             room=room,
             offers=models.reaches,
             limit=models.limit,
         )
 
     def _renew(self, connection: Connection) -> None:
-        queue.renew(connection, self._name, _lease_end(), self._running)
-        queue.reap(connection, now(), _MOST_ATTEMPTS)
+        at = connection.now()
+        queue.renew(connection, self._name, at + _lease(), self._running)
+        # When a laptop wakes up, or its clock was set, every lease has run out: the others come to renew theirs first.
+        if self._renewed is None or at - self._renewed < _lease():
+            queue.reap(connection, at, _MOST_ATTEMPTS)
+        self._renewed = at
 
     async def _give_back(self) -> None:
         try:
             await self._workshop.database.write(
-                lambda connection: queue.release(connection, self._name, now())
+                lambda connection: queue.release(connection, self._name, connection.now())
             )
         except StoreError:
             logger.exception("leases could not be given back; they run out by themselves")
 
 
-def _lease_end() -> datetime:
-    return now() + timedelta(seconds=LEASE)
+def _lease() -> timedelta:
+    return timedelta(seconds=LEASE)
+
+
+def _lanes(connection: Connection) -> tuple[dict[str, LaneState], datetime]:
+    return lanes.all(connection), connection.now()

@@ -8,6 +8,7 @@ how a dialect executes them is in `sqlite`, and nowhere else.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -36,6 +37,10 @@ class Connection(Protocol):
 
     def many(self, query: str, /, rows: Iterable[Row]) -> None:
         """Execute a statement once per row of parameters."""
+        ...
+
+    def now(self) -> datetime:
+        """The time, in UTC, by the one clock that all who share the database go by."""
         ...
 
     def tell(self, *names: str) -> None:

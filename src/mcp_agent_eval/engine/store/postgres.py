@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 from uuid import uuid4
@@ -49,6 +50,7 @@ _LOCK: LiteralString = "7306915442"
 _SHARED = "BEGIN"
 _ALONE: LiteralString = f"BEGIN; SELECT pg_advisory_xact_lock({_LOCK})"
 _LOOKING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_CLOCK = "SELECT extract(epoch FROM clock_timestamp())"
 _MOST_COLLISIONS = 5
 
 DIALECT = Dialect(
@@ -180,6 +182,11 @@ class PostgresConnection:
         sql, names = self._queries[query].statement({})
         with self.raw.cursor() as cursor:
             cursor.executemany(_ours(sql), [_bound(row, names) for row in rows])
+
+    def now(self) -> datetime:
+        """See `Connection.now`: the clocks of many machines differ, the server has one."""
+        (seconds,) = self.raw.execute(_CLOCK).fetchall()[0]
+        return datetime.fromtimestamp(float(seconds), UTC)
 
     def tell(self, *names: str) -> None:
         """See `Connection.tell`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from mcp_agent_eval.engine.store.texts import escape, unescape_all
 from mcp_agent_eval.engine.store.threads import OwnerThread
 from mcp_agent_eval.engine.store.units import commit_together, read_each
 from mcp_agent_eval.errors import StoreError
+from mcp_agent_eval.types import now
 
 T = TypeVar("T")
 
@@ -131,6 +133,10 @@ class SqliteConnection:
         """See `Connection.many`."""
         sql, names = self._queries[query].statement({})
         self.raw.executemany(sql, [_bound(row, names) for row in rows])
+
+    def now(self) -> datetime:
+        """See `Connection.now`: a file is shared on one machine."""
+        return now()
 
     def tell(self, *names: str) -> None:
         """See `Connection.tell`. A file tells nobody: others look at `data_version`."""
