@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from mcp_agent_eval.backend.base import Backend
+from mcp_agent_eval.backend.embedded import open_embedded
 from mcp_agent_eval.engine.flows.check import FlowInvalid
 from mcp_agent_eval.errors import (
     AmbiguousReference,
@@ -29,6 +30,7 @@ from tests.legs import LEGS, leg
 from tests.provider import Provider, provider
 from tests.support import OFFLINE
 
+POSTGRES = "postgres"
 AGENT = {"name": "Clinic", "system_prompt": PROMPT, "tools": [BOOK], "greeting_message": "Hello?"}
 PERSONA = {
     "name": "Maya",
@@ -42,9 +44,14 @@ def settings(tmp_path: Path) -> Settings:
     return Settings.read(database_url=f"sqlite:///{tmp_path / 'evals.db'}", **OFFLINE)
 
 
-@pytest.fixture(params=LEGS)
+@pytest.fixture(params=[*LEGS, POSTGRES])
 async def backend(request: pytest.FixtureRequest, settings: Settings) -> AsyncIterator[Backend]:
-    async with leg(request.param, settings) as backend:
+    if request.param != POSTGRES:
+        async with leg(request.param, settings) as backend:
+            yield backend
+        return
+    url = request.getfixturevalue("postgres_url")
+    async with open_embedded(settings.model_copy(update={"database_url": url})) as backend:
         yield backend
 
 
