@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 from mcp import Client
 
 from tests.behaviour.clinic import BOOK, PROMPT, SAYS_BACK, create_clinic
 from tests.support import call, refused, shared_path
+from tests.whole import whole_part
 
 
 async def test_nouns_are_listed_with_ids_and_names(client: Client) -> None:
@@ -123,9 +125,9 @@ async def test_hostile_strings_come_back_as_they_were_stored(client: Client) -> 
     hostile = [text for text in json.loads(shared_path("real/blns.json").read_text("utf-8")) if text.strip()]
     traits = {"list": hostile} | {f"key {text}": text for text in hostile[:50]}
     await call(client, "create_persona", name="P", identity_prompt="\n".join(hostile), behavior_traits=traits)
-    stored = await call(client, "get", kind="persona", id="P")
-    assert stored["behavior_traits"] == traits
-    assert stored["identity_prompt"] == "\n".join(hostile)
+    get = partial(call, client, "get", kind="persona", id="P")
+    assert await whole_part(lambda part: get(part=part), "behavior_traits") == traits
+    assert await whole_part(lambda part: get(part=part), "identity_prompt") == "\n".join(hostile)
 
 
 async def test_hostile_names_are_found_again(client: Client) -> None:

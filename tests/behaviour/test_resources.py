@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 import anyio
 import pytest
 from mcp import Client, MCPError
-from mcp.types import ResourceTemplateReference
 
 from mcp_agent_eval.backend.connect import connect
+from mcp_agent_eval.lab.fitting import MOST
 from mcp_agent_eval.mcp_server.server import build_server
 from mcp_agent_eval.settings import Settings
 from tests.behaviour.clinic import SAYS_BACK, create_clinic
@@ -48,16 +49,46 @@ async def test_a_transcript_is_readable_and_marked_as_untrusted(client: Client) 
 
 
 async def test_a_long_transcript_comes_in_pages_of_whole_turns(client: Client) -> None:
-    greeting = "word " * 5000
-    case_id = await create_clinic(client, agent_overrides={"greeting_message": greeting})
+    case_id = await create_clinic(client, agent_overrides={"greeting_message": "word " * 3_550})
     run_id = (await call(client, "run_case", case_id=case_id))["run_id"]
     first = await read(client, f"eval://runs/{run_id}/transcript")
-    assert greeting.strip() in first
-    assert "**[1]" not in first
-    assert f"Next page: eval://runs/{run_id}/transcript?from_turn=1" in first
-    second = await read(client, f"eval://runs/{run_id}/transcript?from_turn=1")
-    assert "**[1] persona**" in second
+    assert ("word " * 3_550).strip() in first
+    assert "**[1]" in first
+    assert "**[7]" not in first
+    following = re.search(r"Next page: (eval://.*\?from_turn=(\d))$", first)
+    assert following
+    second = await read(client, following[1])
+    assert f"**[{following[2]}]" in second
     assert "Next page" not in second
+
+
+async def test_a_turn_that_is_longer_than_a_page_is_cut_and_named(client: Client) -> None:
+    case_id = await create_clinic(client, agent_overrides={"greeting_message": "word " * 5_000})
+    run_id = (await call(client, "run_case", case_id=case_id))["run_id"]
+    text = await read(client, f"eval://runs/{run_id}/transcript")
+    assert len(text) <= MOST
+    assert re.search(
+        r"word… \[\d,\d{3} more characters\]$|… \[\d,\d{3} more characters\]$", text, re.MULTILINE
+    )
+    assert f'`read_transcript(run_id="{run_id}", from_turn=0)` shows all of it, part by part.' in text
+    assert f"Next page: eval://runs/{run_id}/transcript?from_turn=1" in text
+
+
+async def test_no_resource_is_longer_than_a_result_may_be(client: Client) -> None:
+    criteria = [SAYS_BACK | {"description": "Why. " * 1_000, "pattern": f"{n}{'x' * 900}"} for n in range(60)]
+    await call(client, "create_suite", name="S")
+    case_id = await create_clinic(client, success_criteria=criteria, suite_id="S", name="Case " * 2_000)
+    aggregate = await call(client, "run_suite", suite_id="S")
+    run_id = (await call(client, "list_runs"))["runs"][0]["run_id"]
+    for uri in (
+        f"eval://runs/{run_id}",
+        f"eval://runs/{run_id}/evaluation",
+        f"eval://suite-runs/{aggregate['suite_run_id']}",
+        f"eval://cases/{case_id}",
+    ):
+        text = await read(client, uri)
+        assert len(text) <= MOST
+        assert re.search(r"(get|get_run|get_aggregate)\(\S.*\)[`]? shows ", text), uri
 
 
 async def test_an_evaluation_shows_every_verdict_with_its_reason(client: Client) -> None:
@@ -80,15 +111,6 @@ async def test_an_unknown_resource_is_an_error_that_says_what_to_do(client: Clie
     with pytest.raises(MCPError, match="Call list_runs") as caught:
         await client.read_resource("eval://runs/00000000")
     assert caught.value.error.code == -32602
-
-
-async def test_ids_are_completed(client: Client) -> None:
-    run_id = await failed_run(client)
-    reference = ResourceTemplateReference(type="ref/resource", uri="eval://runs/{run_id}")
-    done = await client.complete(reference, {"name": "run_id", "value": run_id[:3]})
-    assert done.completion.values == [run_id]
-    none = await client.complete(reference, {"name": "run_id", "value": "zzz"})
-    assert none.completion.values == []
 
 
 async def test_subscribers_hear_of_a_run_that_nobody_waits_for(settings: Settings) -> None:

@@ -30,6 +30,7 @@ ANNOTATIONS = {"readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHi
 OBVIOUS = {
     "agent_speaks_first",
     "description",
+    "detail",
     "kind",
     "language",
     "limit",
@@ -40,6 +41,7 @@ OBVIOUS = {
     "suite_run_id",
     "temperature",
     "tool_allowlist",
+    "type",
 }
 """Parameters whose name and type say it all."""
 

@@ -9,20 +9,33 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from mcp_agent_eval.lab.fitting import clip
 from mcp_agent_eval.types import Assertion, AssertionResult, Json, Run, SuiteRun
 
-_MOST_FAILURES = 15
 _OFFLINE = "offline"
+LONGEST_NAME = 120
+"""Characters of a case's name in a row."""
+_LONGEST_REASON = 200
 NOT_AN_LLM = "played by the offline model: deterministic, not an LLM"
 
 
-def run_digest(run: Run) -> Json:
-    """A run: its verdict and why, or how far it is, and what to call next."""
-    return without_blanks(_heading(run) | (_outcome(run) if run.is_final else _underway(run)))
+def run_digest(run: Run, *, full: bool = False) -> Json:
+    """A run: its verdict and why, or how far it is, and what to call next. In full, also what it ran with."""
+    heading = {"run_id": run.id, "case": run.case.name if run.case else None} | standing(run)
+    reached = _outcome(run) if run.is_final else _underway(run)
+    return without_blanks(heading | reached | (_particulars(run) if full else {}))
 
 
-def _heading(run: Run) -> Json:
-    return {"run_id": run.id, "case": run.case.name if run.case else None} | standing(run)
+def run_row(run: Run) -> Json:
+    """A run as one of many."""
+    return without_blanks({"run_id": run.id, "case": run.case.name if run.case else None} | standing(run))
+
+
+def clipped(row: Json) -> Json:
+    """The row of a run or a failure, with long names and reasons cut short."""
+    shown = row | {"case": clip(row["case"], LONGEST_NAME)} if "case" in row else row
+    reasons = [clip(reason, _LONGEST_REASON) for reason in row.get("failed", [])]
+    return shown | {"failed": reasons} if reasons else shown
 
 
 def standing(run: Run) -> Json:
@@ -33,6 +46,7 @@ def standing(run: Run) -> Json:
 
 def _underway(run: Run) -> Json:
     return {
+        "waiting_for": run.waiting_for,
         "turns": None if run.spoken_turns is None else f"{run.spoken_turns} of at most {run.max_turns}",
         "cost_usd": run.cost_usd,
         "next": f'get_run(run_id="{run.id}") waits for the rest',
@@ -46,11 +60,12 @@ def _outcome(run: Run) -> Json:
         {
             "pass_threshold": run.case.pass_threshold if run.case and not run.pass_fail else None,
             "assertions": f"{len(results) - len(failed)} of {len(results)} passed" if results else None,
-            "failed_assertions": [_failed(result) for result in failed],
+            "failed_assertions": [_verdict(result) for result in failed],
             "error": run.error,
             "termination_reason": run.termination_reason,
             "end_detail": None if run.end_detail == "end_signal" else run.end_detail,
             "turns": run.spoken_turns,
+            "taken_over": _taken_over(run),
             "seconds": round(run.duration_ms / 1000, 1) if run.duration_ms is not None else None,
             "overrides": sorted(run.agent_overrides) if run.agent_overrides else None,
             "next": None if run.pass_fail else f'read_transcript(run_id="{run.id}"{_place(failed)})',
@@ -58,6 +73,42 @@ def _outcome(run: Run) -> Json:
         | _judged_here(run)
         | cost(run)
     )
+
+
+def _taken_over(run: Run) -> str | None:
+    """What the deaths of workers may have cost: each of them had one call in flight at most."""
+    deaths = run.attempts - 1
+    return (
+        f"after {deaths} of its workers died; as many calls may have been made twice" if deaths > 0 else None
+    )
+
+
+def _particulars(run: Run) -> Json:
+    """What a run ran with, and what its first glance leaves out."""
+    return {
+        "passed_assertions": [_verdict(result) for result in _results(run) if result.passed],
+        "overrides": run.agent_overrides or None,
+        "case_id": run.case_id,
+        "agent_id": run.agent_id,
+        "persona_id": run.persona_id,
+        "suite_run_id": run.suite_run_id,
+        "created_at": f"{run.created_at:%Y-%m-%dT%H:%M:%SZ}",
+        "models": without_blanks(
+            {"agent": run.agent_model, "persona": run.persona_model, "judge": run.judge_model}
+        )
+        or None,
+        "tokens": _tokens(run) or None,
+    }
+
+
+def _tokens(run: Run) -> Json:
+    """What each role was sent and made; nothing of those that no model played."""
+    counted = (
+        ("agent", run.agent_input_tokens, run.agent_output_tokens),
+        ("persona", run.persona_input_tokens, run.persona_output_tokens),
+        ("judge", run.judge_input_tokens, run.judge_output_tokens),
+    )
+    return {role: f"{taken:,} in, {made:,} out" for role, taken, made in counted if taken or made}
 
 
 def _judged_here(run: Run) -> Json:
@@ -102,7 +153,7 @@ def cost(run: Run) -> Json:
     }
 
 
-def _failed(result: AssertionResult) -> Json:
+def _verdict(result: AssertionResult) -> Json:
     judged = result.assertion.type == "custom_llm_judge"
     return without_blanks(
         {
@@ -137,19 +188,21 @@ def _place(failed: list[AssertionResult]) -> str:
     return f", from_turn={min(turns) - 2}" if turns and min(turns) > 4 else ""
 
 
-def suite_run_digest(aggregate: SuiteRun, name: str | None) -> Json:
-    """A suite run: the aggregate's figures, its failures with their reasons, and what to call next."""
+def suite_run_digest(aggregate: SuiteRun, name: str | None, *, full: bool = False) -> Json:
+    """A suite run: the aggregate's figures, its failures with their reasons, and what to call next. In full, also
+    its runs one by one, and the overrides themselves."""
     figures = aggregate.model_dump(exclude={"runs", "started_at", "ended_at", "agent_overrides", "suite_id"})
     for counter in ("in_flight", "cancelled", "errored", "unpriced_runs"):
         figures[counter] = figures[counter] or None
     failures = list(_failures(aggregate.runs))
+    overrides = aggregate.agent_overrides
     return without_blanks(
         {"suite_run_id": aggregate.suite_run_id, "suite": name}
         | figures
         | {
-            "overrides": sorted(aggregate.agent_overrides) if aggregate.agent_overrides else None,
-            "failures": failures[:_MOST_FAILURES],
-            "more_failures": max(0, len(failures) - _MOST_FAILURES) or None,
+            "overrides": overrides if full and overrides else sorted(overrides),
+            "failures": failures if full else [clipped(failure) for failure in failures],
+            "runs": [run_row(run) for run in aggregate.runs] if full else None,
             "note": _suite_note(aggregate.runs),
             "next": _suite_next(aggregate, failures),
         }
@@ -157,15 +210,13 @@ def suite_run_digest(aggregate: SuiteRun, name: str | None) -> Json:
 
 
 def _failures(runs: list[Run]) -> Iterator[Json]:
+    """What a failure was is told only where it is not that the case did not pass."""
     for run in runs:
         if run.is_final and not run.pass_fail and run.status != "cancelled":
-            yield without_blanks(
-                _heading(run)
-                | {
-                    "error": run.error,
-                    "failed": [_reason(result) for result in _results(run) if not result.passed],
-                }
-            )
+            failed = [_reason(result) for result in _results(run) if not result.passed]
+            row = {key: value for key, value in run_row(run).items() if key not in ("status", "pass_fail")}
+            broke = {"status": run.status, "error": run.error} if run.status != "completed" else {}
+            yield without_blanks(row | broke | {"failed": failed})
 
 
 def _reason(result: AssertionResult) -> str:

@@ -1,45 +1,54 @@
-"""A transcript in pages that an assistant can take in: as many whole turns as fit, never a part of one."""
+"""A transcript in pages that an assistant can take in: as many whole turns as fit."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mcp_agent_eval.lab.digest import without_blanks
+from mcp_agent_eval.lab.fitting import how_many
 from mcp_agent_eval.lab.flow_line import flow_line
 from mcp_agent_eval.types import Json, ModelCall, ToolUse, Turn
 
-T = Turn | ModelCall
+MOST_TURNS = 500
+"""Turns that are looked at for one page."""
+MOST_CALLS = 20
+"""Model calls that are looked at for one page."""
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
-    """Items of a page as plain values, and the number of the first one that did not fit."""
+class Row:
+    """A turn or a model call: its number and what is shown of it."""
 
-    items: list[Json]
+    number: int
+    line: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows in their order, and the number from which others follow, if there may be any."""
+
+    rows: Sequence[Row]
     following: int | None
 
 
-def page(turns: Sequence[Turn], most_characters: int) -> Slice:
-    """As many turns as fit into `most_characters` of JSON, at least one."""
-    return _fill([(turn.turn_number, turn_line(turn)) for turn in turns], most_characters)
+def turn_rows(turns: Sequence[Turn]) -> list[Row]:
+    """Turns as rows."""
+    return [Row(turn.turn_number, turn_line(turn)) for turn in turns]
 
 
-def call_page(calls: Sequence[ModelCall], most_characters: int) -> Slice:
-    """As many model calls as fit, at least one."""
-    return _fill([(call.seq, call_line(call)) for call in calls], most_characters)
+def call_rows(calls: Sequence[ModelCall]) -> list[Row]:
+    """Model calls as rows."""
+    return [Row(call.seq, call_line(call)) for call in calls]
 
 
-def _fill(numbered: Sequence[tuple[int, Json]], most_characters: int) -> Slice:
-    items: list[Json] = []
-    used = 0
-    for number, item in numbered:
-        used += len(json.dumps(item, ensure_ascii=False))
-        if items and used > most_characters:
-            return Slice(items, number)
-        items.append(item)
-    return Slice(items, None)
+def page(rows: Sequence[Row], looked_at: int, most_characters: int) -> Page:
+    """As many of the rows as fit whole into so many characters, at least one. `looked_at` is how many rows there can
+    be: behind as many, others may follow."""
+    kept = how_many([row.line for row in rows], most_characters)
+    if kept < len(rows):
+        return Page(rows[:kept], rows[kept].number)
+    return Page(rows, rows[-1].number + 1 if len(rows) == looked_at else None)
 
 
 def turn_line(turn: Turn) -> Json:

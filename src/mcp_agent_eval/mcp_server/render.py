@@ -1,39 +1,59 @@
 """One result, two channels: hosts show the model either the structured value or the text, so both say everything.
 
-The text is an outline of the same value, which reads better than JSON and costs fewer tokens.
+The text is an outline of the same value, which reads better than JSON and costs fewer tokens. Neither is longer than
+a result may be: what is too long is cut by `lab/fitting.py`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import cast
 
 from mcp.types import CallToolResult, TextContent
 
 from mcp_agent_eval.errors import EvalError
+from mcp_agent_eval.lab.fitting import MOST, Call, fitted
+from mcp_agent_eval.lab.parts import Path, Place, piece
 from mcp_agent_eval.types import Json
 from mcp_agent_eval.types.lines import hanging
 
-
-def answer(value: Json) -> CallToolResult:
-    """A successful result."""
-    return CallToolResult(content=[TextContent(type="text", text=outline(value))], structured_content=value)
+_MOST_OF_AN_ERROR = 6_000
 
 
-def with_more(result: CallToolResult, more: Json) -> CallToolResult:
-    """A successful result with further fields."""
-    return answer(cast(Json, result.structured_content) | more)
+def answer(
+    value: Json, call: Call, *, most: int = MOST, places: Mapping[str, Place] | None = None
+) -> CallToolResult:
+    """A successful result of at most so many characters; `call` leads to what does not fit, see `fitted`."""
+    shown = fitted(value, most, call, places)
+    return CallToolResult(content=[TextContent(type="text", text=outline(shown))], structured_content=shown)
+
+
+def part_answer(head: Json, value: Json, part: str, call: Call, *, within: Path = ()) -> CallToolResult:
+    """One part of a value, below the fields that say of what; `within` is as `piece` takes it.
+
+    Raises:
+        InvalidInput: there is no such part.
+    """
+    shown, places = piece(value, part, within=within)
+    return answer(head | shown, call, places=places)
 
 
 def refusal(error: EvalError) -> CallToolResult:
     """A failed result, with what to do about it."""
-    value = error.as_dict()
+    value = fitted(error.as_dict(), _MOST_OF_AN_ERROR, lambda _: "The same call, with this mended,")
     more = {key: item for key, item in value.items() if key not in ("error", "code", "hint")}
-    text = "\n".join(filter(None, (error.message, error.hint, outline(more) if more else None)))
+    text = "\n".join(filter(None, (value["error"], value.get("hint"), outline(more) if more else None)))
     return CallToolResult(
         content=[TextContent(type="text", text=text)], structured_content=value, is_error=True
     )
+
+
+def written(tool: str, **arguments: object) -> str:
+    """A tool call as guidance writes it: the arguments that are not None, in JSON."""
+    given = {name: value for name, value in arguments.items() if value is not None}
+    named = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in given.items())
+    return f"{tool}({named})"
 
 
 def outline(value: object) -> str:
@@ -44,7 +64,7 @@ def outline(value: object) -> str:
 def _lines(value: object, indent: str) -> Iterator[str]:
     if isinstance(value, dict):
         for key, item in cast(Json, value).items():
-            yield from _entry(f"{indent}{key}:", item, indent)
+            yield from _entry(f"{indent}{hanging(key, indent + '  ')}:", item, indent)
     elif isinstance(value, list):
         for item in cast(list[object], value):
             yield from _bullet(item, indent)

@@ -89,8 +89,12 @@ def _arguments(name: str, handler: Handler, *, without: Collection[str]) -> type
 
 
 def lean(schema: Json) -> Json:
-    """A JSON Schema without what costs tokens and says nothing: titles, `null` defaults and null alternatives."""
-    return cast(Json, _lean(schema))
+    """A JSON Schema without what costs tokens and says nothing: titles, `null` defaults and null alternatives, and
+    what definitions say of themselves to readers of the code."""
+    leaned = cast(Json, _lean(schema))
+    for definition in leaned.get("$defs", {}).values():
+        definition.pop("description", None)
+    return leaned
 
 
 def _lean(node: object) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 from mcp.types import CallToolResult
@@ -9,16 +10,22 @@ from pydantic import Field
 
 from mcp_agent_eval.lab.digest import without_blanks
 from mcp_agent_eval.lab.doubts import doubts
+from mcp_agent_eval.lab.fitting import AROUND, CONCISE, MOST, clip, how_many
 from mcp_agent_eval.lab.flow_line import flow_line
+from mcp_agent_eval.lab.parts import Place
 from mcp_agent_eval.mcp_server.app import Ctx, connection
-from mcp_agent_eval.mcp_server.render import answer
+from mcp_agent_eval.mcp_server.render import answer, part_answer, written
 from mcp_agent_eval.mcp_server.tools.arguments import (
-    AgentRef,
-    AnyRef,
     Draft,
-    PersonaRef,
+    Part,
+    Ref,
 )
 from mcp_agent_eval.types import AgentType, Assertion, Json, Kind, Limit, Offset
+from mcp_agent_eval.types.nouns import Noun
+
+_LONGEST_CELL = 200
+_ECHO = 1_000
+"""Characters of the answer to an update: its caller knows what was sent."""
 
 
 async def create_agent(
@@ -30,22 +37,20 @@ async def create_agent(
     tools: Annotated[
         list[Draft] | None,
         Field(
-            description="Each {name, description, parameters: JSON Schema, output_schema: JSON Schema that mocked "
-            'results are made from}; type "system" hangs up'
+            description="Each {name, description, parameters: JSON Schema, output_schema: JSON Schema of mocked "
+            'results}; type "system" hangs up'
         ),
     ] = None,
     greeting_message: Annotated[str | None, Field(description="Said verbatim when the agent opens")] = None,
     agent_speaks_first: bool = True,
-    model: Annotated[
-        str | None, Field(description="openai:NAME, anthropic:NAME or offline; default from the settings")
-    ] = None,
+    model: Annotated[str | None, Field(description="openai:NAME, anthropic:NAME or offline")] = None,
     temperature: Annotated[
         float | None, Field(ge=0, le=2, description="null: the model's own default")
     ] = 0.5,
     variables: Annotated[dict[str, str] | None, Field(description="Values of {{Variable}}s")] = None,
     description: str | None = None,
     language: Literal["en", "he"] = "en",
-    type: Annotated[AgentType, Field(description="What the agent is made of")] = "prompt",
+    type: AgentType = "prompt",
     flow_config: Annotated[
         Draft | None,
         Field(description="For type flow: {flow_config_version, nodes}"),
@@ -53,12 +58,12 @@ async def create_agent(
     endpoint: Annotated[
         Draft | None,
         Field(
-            description="For type endpoint, an agent that runs elsewhere: {protocol: openai or webhook, url, headers}"
+            description="For type endpoint, an agent elsewhere: {protocol: openai or webhook, url, headers}"
         ),
     ] = None,
 ) -> CallToolResult:
-    """Register the conversational agent under test: a system prompt with tools. First step of an evaluation;
-    then create_persona and create_case."""
+    """Register the agent under test (chatbot, voice agent, assistant): a system prompt with tools. First step of an
+    evaluation."""
     draft = {
         "name": name,
         "system_prompt": system_prompt,
@@ -107,22 +112,20 @@ async def create_persona(
 async def create_case(
     ctx: Ctx,
     name: str,
-    agent_id: AgentRef,
-    persona_id: PersonaRef,
+    agent_id: Ref,
+    persona_id: Ref,
     scenario: Annotated[str, Field(description="One paragraph for the persona: why this call happens")],
     success_criteria: Annotated[
         list[Assertion] | None,
         Field(
-            description="Assertions scored after the run. must_say/must_not_say: pattern, a case-insensitive regex "
+            description="Scored after the run. must_say, must_not_say: pattern, a case-insensitive regex "
             "over all the agent said. must_call_tool: tool_name and optionally args_match, equal per key, "
             '"$present" = any value. must_reach_node: node_id. custom_llm_judge: rubric'
         ),
     ] = None,
     suite_id: Annotated[str | None, Field(description="Suite to join: id or name")] = None,
     max_turns: Annotated[int, Field(ge=1, le=100, description="Spoken turns of both sides")] = 20,
-    pass_threshold: Annotated[
-        float, Field(ge=0, le=100, description="Passes when the weighted score reaches it")
-    ] = 80,
+    pass_threshold: Annotated[float, Field(ge=0, le=100, description="Score that passes")] = 80,
     tool_policy: Annotated[
         Literal["mock", "real", "allowlist"],
         Field(description="mock: nothing acts, results are made up. real: webhooks fire"),
@@ -134,7 +137,7 @@ async def create_case(
     agent_overrides: Annotated[Draft | None, Field(description="Agent fields replaced in every run")] = None,
     description: str | None = None,
 ) -> CallToolResult:
-    """Create an eval case: which persona calls which agent, why, and what must hold afterwards. Then run_case."""
+    """Create an eval case: which persona calls which agent, why, and what must hold afterwards."""
     backend = (await connection(ctx)).backend
     draft = {
         "name": name,
@@ -159,7 +162,7 @@ async def create_suite(
     name: str,
     parallelism: Annotated[int, Field(ge=1, le=16, description="Cases that run at once")] = 4,
     description: str | None = None,
-    agent_id: Annotated[str | None, Field(description="Agent that the suite is about: id or name")] = None,
+    agent_id: Annotated[str | None, Field(description="What it is about: id or name")] = None,
 ) -> CallToolResult:
     """Create a suite: cases that run together and give one aggregate. Cases join by their suite_id."""
     backend = (await connection(ctx)).backend
@@ -184,26 +187,24 @@ _THEN: dict[Kind, str] = {
 async def _create(ctx: Ctx, kind: Kind, draft: Json) -> CallToolResult:
     backend = (await connection(ctx)).backend
     noun = await backend.create(kind, draft)
-    return answer(
-        without_blanks(
-            {
-                f"{kind}_id": noun.id,
-                "name": noun.name,
-                "warnings": doubts(noun, await backend.capabilities()),
-                "next": _THEN[kind].format(id=noun.id),
-            }
-        )
-    )
+    made = {
+        f"{kind}_id": noun.id,
+        "name": noun.name,
+        "warnings": doubts(noun, await backend.capabilities()),
+        "next": _THEN[kind].format(id=noun.id),
+    }
+    return answer(without_blanks(made), lambda _: written("get", kind=kind, id=noun.id), most=CONCISE)
 
 
 async def simulate_flow(
     ctx: Ctx,
-    agent_id: AgentRef,
+    agent_id: Ref,
     says: Annotated[list[str], Field(description="What the caller says, line by line")],
     mock_tool_results: Annotated[
         Draft | None, Field(description="By tool node: {result} or {error}; else success")
     ] = None,
     flow_config: Annotated[Draft | None, Field(description="What if: another flow in its place")] = None,
+    part: Part = None,
 ) -> CallToolResult:
     """Walk a flow agent without any model, free: keywords decide. Shows its way, its end, and every fault of it."""
     backend = (await connection(ctx)).backend
@@ -212,7 +213,12 @@ async def simulate_flow(
     walked = await backend.simulate_flow(
         found, transcript=transcript, mock_tool_results=mock_tool_results, flow_config=flow_config
     )
-    return answer(walked | {"trace": [flow_line(event) for event in walked["trace"]]})
+
+    def call(place: Place) -> str:
+        return f'simulate_flow(agent_id="{found}", ..., part="{place}")'
+
+    shown = walked | {"trace": [flow_line(event) for event in walked["trace"]]}
+    return part_answer({"agent_id": found}, shown, part, call) if part else answer(shown, call)
 
 
 async def list_nouns(
@@ -230,43 +236,67 @@ async def list_nouns(
         "agent_id": await backend.find("agent", agent_id) if agent_id else None,
     }
     page = await backend.list(kind, limit=limit, offset=offset, **filters)
-    rows = [
-        without_blanks({"id": noun.id, "name": noun.name, "description": noun.description})
-        for noun in page.data
-    ]
-    following = f'list(kind="{kind}", offset={offset + limit})' if page.has_more else None
-    return answer(without_blanks({kind + "s": rows or "none", "total": page.total, "next": following}))
+    rows = [_row(noun) for noun in page.data]
+    rows = rows[: how_many(rows, MOST - AROUND)]
+    following = offset + len(rows)
+    shown = {
+        kind + "s": rows or "none",
+        "total": page.total,
+        "next": written("list", kind=kind, **filters, offset=following) if following < page.total else None,
+        "rest": list(_whole(kind, page.data))[:1],
+    }
+    return answer(without_blanks(shown), lambda _: written("list", kind=kind, limit=1, offset=offset))
 
 
-async def get_noun(ctx: Ctx, kind: Kind, id: AnyRef) -> CallToolResult:
+def _row(noun: Noun) -> Json:
+    row = {"id": noun.id, "name": noun.name, "description": noun.description}
+    return without_blanks({key: clip(value, _LONGEST_CELL) for key, value in row.items() if value})
+
+
+def _whole(kind: Kind, nouns: Sequence[Noun]) -> Iterator[str]:
+    """The calls that show what was clipped in rows."""
+    for noun in nouns:
+        if max(len(noun.name), len(noun.description or "")) > _LONGEST_CELL:
+            yield f"{written('get', kind=kind, id=noun.id)} shows one whole"
+
+
+async def get_noun(ctx: Ctx, kind: Kind, id: Ref, part: Part = None) -> CallToolResult:
     """Show one agent, persona, tool, case or suite in full."""
     backend = (await connection(ctx)).backend
-    noun = await backend.get(kind, await backend.find(kind, id))
-    return answer(_shown(noun.model_dump(mode="json", exclude_defaults=True, exclude={"agent", "persona"})))
+    found = await backend.find(kind, id)
+    noun = await backend.get(kind, found)
+    shown = _shown(noun.model_dump(mode="json", exclude_defaults=True, exclude={"agent", "persona"}))
+
+    def call(place: Place) -> str:
+        return written("get", kind=kind, id=found, part=str(place))
+
+    return part_answer({"id": found}, shown, part, call) if part else answer(shown, call)
 
 
 async def update_noun(
     ctx: Ctx,
     kind: Kind,
-    id: AnyRef,
+    id: Ref,
     changes: Annotated[Draft, Field(description="Fields to replace, whole, as in create_*")],
 ) -> CallToolResult:
     """Change fields of an agent, persona, tool, case or suite. Past runs keep what they ran with."""
     backend = (await connection(ctx)).backend
     noun = await backend.update(kind, await backend.find(kind, id), changes)
-    changed = noun.model_dump(mode="json", include=set(changes))
-    warnings = doubts(noun, await backend.capabilities())
-    return answer(
-        without_blanks({"id": noun.id, "name": noun.name, "changed": changed, "warnings": warnings})
-    )
+    done = {
+        "id": noun.id,
+        "name": noun.name,
+        "changed": noun.model_dump(mode="json", include=set(changes)),
+        "warnings": doubts(noun, await backend.capabilities()),
+    }
+    return answer(without_blanks(done), lambda _: written("get", kind=kind, id=noun.id), most=_ECHO)
 
 
-async def delete_noun(ctx: Ctx, kind: Kind, id: AnyRef) -> CallToolResult:
+async def delete_noun(ctx: Ctx, kind: Kind, id: Ref) -> CallToolResult:
     """Take an agent, persona, tool, case or suite out of use. Its runs and transcripts are kept."""
     backend = (await connection(ctx)).backend
     found = await backend.find(kind, id)
     await backend.delete(kind, found)
-    return answer({"deleted": kind, "id": found})
+    return answer({"deleted": kind, "id": found}, lambda _: written("list", kind=kind))
 
 
 def _shown(noun: Json) -> Json:

@@ -27,7 +27,7 @@ _TOOLS: tuple[tuple[str, str, Handler, ToolAnnotations], ...] = (
     ("create_case", "Create a case", authoring.create_case, _ADDS),
     ("run_case", "Run a case", running.run_case, _CALLS_MODELS),
     ("run_suite", "Run a suite", running.run_suite, _CALLS_MODELS),
-    ("get_aggregate", "Get a suite run's aggregate", running.get_aggregate, _READS),
+    ("get_aggregate", "Get an aggregate", running.get_aggregate, _READS),
     ("get_run", "Get a run's result", running.get_run, _READS),
     ("read_transcript", "Read a transcript", reading.read_transcript, _READS),
     ("list_runs", "List runs", running.list_runs, _READS),
@@ -36,10 +36,10 @@ _TOOLS: tuple[tuple[str, str, Handler, ToolAnnotations], ...] = (
     ("create_persona", "Create a persona", authoring.create_persona, _ADDS),
     ("create_suite", "Create a suite", authoring.create_suite, _ADDS),
     ("simulate_flow", "Simulate a flow", authoring.simulate_flow, _READS),
-    ("list", "List agents, personas, cases or suites", authoring.list_nouns, _READS),
-    ("get", "Get an agent, persona, case or suite", authoring.get_noun, _READS),
-    ("update", "Update an agent, persona, case or suite", authoring.update_noun, _CHANGES),
-    ("delete", "Delete an agent, persona, case or suite", authoring.delete_noun, _CHANGES),
+    ("list", "List records", authoring.list_nouns, _READS),
+    ("get", "Get a record", authoring.get_noun, _READS),
+    ("update", "Update a record", authoring.update_noun, _CHANGES),
+    ("delete", "Delete a record", authoring.delete_noun, _CHANGES),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Annotated
 
@@ -11,19 +12,28 @@ from pydantic import Field
 
 from mcp_agent_eval.backend.base import Backend
 from mcp_agent_eval.errors import InvalidInput, NotFound, RunFinished
-from mcp_agent_eval.lab.digest import run_digest, standing, suite_run_digest, without_blanks
-from mcp_agent_eval.lab.flow_coverage import flow_coverages
+from mcp_agent_eval.lab.digest import (
+    LONGEST_NAME,
+    clipped,
+    run_digest,
+    run_row,
+    suite_run_digest,
+    without_blanks,
+)
+from mcp_agent_eval.lab.fitting import AROUND, CONCISE, MOST, how_many
+from mcp_agent_eval.lab.parts import Place
 from mcp_agent_eval.mcp_server.app import Ctx, connection
 from mcp_agent_eval.mcp_server.consent import Answer, case_consent, require, suite_consent
 from mcp_agent_eval.mcp_server.long_running import Step, follow
-from mcp_agent_eval.mcp_server.render import answer, with_more
+from mcp_agent_eval.mcp_server.render import answer, part_answer, written
 from mcp_agent_eval.mcp_server.tools.arguments import (
     AllowRealTools,
-    CaseRef,
+    Detail,
     IdempotencyKey,
     Overrides,
+    Part,
+    Ref,
     RunRef,
-    SuiteRef,
     WaitSeconds,
 )
 from mcp_agent_eval.types import Json, Limit, Offset, Run, RunFilter, RunStatus, SuiteRun
@@ -31,34 +41,34 @@ from mcp_agent_eval.types import Json, Limit, Offset, Run, RunFilter, RunStatus,
 
 async def run_case(
     ctx: Ctx,
-    case_id: CaseRef,
+    case_id: Ref,
     consent: Annotated[Answer, Resolve(case_consent)],
     agent_overrides: Overrides = None,
     wait_seconds: WaitSeconds = None,
     idempotency_key: IdempotencyKey = None,
     allow_real_tools: AllowRealTools = False,
 ) -> CallToolResult:
-    """Run one case: the persona talks with the agent, then the transcript is scored. Waits for the verdict;
-    if that takes longer, returns a run_id for get_run and the run goes on."""
+    """Run one case: the persona talks with the agent, then the transcript is scored. Returns the verdict; when it
+    takes long, a run_id for get_run."""
     require(consent)
     backend = (await connection(ctx)).backend
     run = await backend.start_run(
         await backend.find("case", case_id), agent_overrides=agent_overrides, idempotency_key=idempotency_key
     )
-    return await _follow_run(ctx, run.id, wait_seconds)
+    return shown_run(await _followed_run(ctx, run.id, wait_seconds))
 
 
 async def run_suite(
     ctx: Ctx,
-    suite_id: SuiteRef,
+    suite_id: Ref,
     consent: Annotated[Answer, Resolve(suite_consent)],
     agent_overrides: Overrides = None,
     wait_seconds: WaitSeconds = None,
     idempotency_key: IdempotencyKey = None,
     allow_real_tools: AllowRealTools = False,
 ) -> CallToolResult:
-    """Run every case of a suite and return the aggregate: pass rate, scores, cost, why cases failed. If that takes
-    longer, returns a suite_run_id for get_aggregate and the runs go on."""
+    """Run every case of a suite and return the aggregate: pass rate, scores, cost, why cases failed. When it
+    takes long, returns a suite_run_id for get_aggregate."""
     require(consent)
     backend = (await connection(ctx)).backend
     started = await backend.start_suite_run(
@@ -66,34 +76,42 @@ async def run_suite(
         agent_overrides=agent_overrides,
         idempotency_key=idempotency_key,
     )
-    return await _follow_suite_run(ctx, started.suite_run_id, wait_seconds)
+    return shown_suite_run(*await _followed_suite_run(ctx, started.suite_run_id, wait_seconds))
 
 
-async def get_run(ctx: Ctx, run_id: RunRef, wait_seconds: WaitSeconds = None) -> CallToolResult:
-    """Result of a run: verdict, score, each failed assertion with reason and evidence, cost. Waits while it runs."""
+async def get_run(
+    ctx: Ctx,
+    run_id: RunRef,
+    wait_seconds: WaitSeconds = None,
+    detail: Detail = "concise",
+    part: Part = None,
+) -> CallToolResult:
+    """Result of a run: verdict, score, each failed assertion with reason and evidence, cost. Waits while it runs.
+    detail=full adds passed ones, ids, overrides, tokens."""
     backend = (await connection(ctx)).backend
-    return await _follow_run(ctx, await backend.find("run", run_id), wait_seconds)
+    run = await _followed_run(ctx, await backend.find("run", run_id), wait_seconds)
+    return shown_run(run, detail, part)
 
 
 async def get_aggregate(
     ctx: Ctx,
-    suite_run_id: Annotated[str | None, Field(description="From run_suite: id or id prefix")] = None,
+    suite_run_id: Annotated[str | None, Field(description="Id or id prefix")] = None,
     suite_id: Annotated[str | None, Field(description="Instead: the latest run of this suite")] = None,
     wait_seconds: WaitSeconds = None,
     flow_coverage: Annotated[
         bool,
-        Field(description="Also how flows were covered, with a Mermaid picture"),
+        Field(description="Adds flow coverage, with a Mermaid picture"),
     ] = False,
+    detail: Detail = "concise",
+    part: Part = None,
 ) -> CallToolResult:
-    """Aggregate of a suite run: pass rate, average score, cost, failed cases. Waits while it runs."""
+    """Aggregate of a suite run: pass rate, average score, cost, failed cases. Waits while it runs.
+    detail=full adds every run."""
     backend = (await connection(ctx)).backend
     found = await _suite_run_id(backend, suite_run_id, suite_id)
-    result = await _follow_suite_run(ctx, found, wait_seconds)
-    return (
-        with_more(result, {"flow_coverage": await flow_coverages(backend, found)})
-        if flow_coverage
-        else result
-    )
+    aggregate, name = await _followed_suite_run(ctx, found, wait_seconds)
+    covered = {"flow_coverage": await _flow_coverages(backend, found)} if flow_coverage else None
+    return shown_suite_run(aggregate, name, detail, part, covered)
 
 
 async def cancel_run(
@@ -104,15 +122,16 @@ async def cancel_run(
     try:
         run = await backend.cancel(await backend.find("run", run_id))
     except NotFound:
-        return await _cancel_suite_run(backend, await backend.find("suite_run", run_id))
+        found = await backend.find("suite_run", run_id)
+        return _plain({"suite_run_id": found, "runs_stopped": await stop_suite_run(backend, found)})
     stopping = None if run.is_final else "stops at its next turn"
-    return answer(without_blanks({"run_id": run.id, "status": run.status, "note": stopping}))
+    return _plain({"run_id": run.id, "status": run.status, "note": stopping})
 
 
 async def list_runs(
     ctx: Ctx,
-    case_id: Annotated[str | None, Field(description="Only of this case: id or name")] = None,
-    suite_id: Annotated[str | None, Field(description="Only of this suite: id or name")] = None,
+    case_id: Annotated[str | None, Field(description="Id or name")] = None,
+    suite_id: Annotated[str | None, Field(description="Id or name")] = None,
     suite_run_id: str | None = None,
     status: RunStatus | None = None,
     limit: Limit = 20,
@@ -120,66 +139,126 @@ async def list_runs(
 ) -> CallToolResult:
     """List runs, newest first, with verdict and score. Also finds a run whose id was lost."""
     backend = (await connection(ctx)).backend
-    page = await backend.runs(
-        RunFilter(
-            case_id=await backend.find("case", case_id) if case_id else None,
-            suite_id=await backend.find("suite", suite_id) if suite_id else None,
-            suite_run_id=await backend.find("suite_run", suite_run_id) if suite_run_id else None,
-            status=status,
-            limit=limit,
-            offset=offset,
-        )
-    )
-    following = f"list_runs(offset={offset + limit}, ...)" if page.has_more else None
+    filters = {
+        "case_id": await backend.find("case", case_id) if case_id else None,
+        "suite_id": await backend.find("suite", suite_id) if suite_id else None,
+        "suite_run_id": await backend.find("suite_run", suite_run_id) if suite_run_id else None,
+        "status": status,
+    }
+    page = await backend.runs(RunFilter.model_validate(filters | {"limit": limit, "offset": offset}))
     rows = [_row(run) for run in page.data]
-    return answer(without_blanks({"runs": rows or "none", "total": page.total, "next": following}))
+    rows = rows[: how_many(rows, MOST - AROUND)]
+    following = offset + len(rows)
+    shown = {
+        "runs": rows or "none",
+        "total": page.total,
+        "next": written("list_runs", **filters, offset=following) if following < page.total else None,
+        "rest": list(_whole(page.data))[:1],
+    }
+    return answer(without_blanks(shown), lambda _: written("list_runs", **filters, limit=1, offset=offset))
+
+
+def _whole(runs: Sequence[Run]) -> Iterator[str]:
+    """The calls that show what was clipped in rows."""
+    for run in runs:
+        if run.case and len(run.case.name) > LONGEST_NAME:
+            yield f"{written('get_run', run_id=run.id, part='case')} shows one whole"
 
 
 def _row(run: Run) -> Json:
-    return without_blanks(
-        {
-            "run_id": run.id,
-            "case": run.case.name if run.case else None,
-            **standing(run),
-            "created_at": f"{run.created_at:%Y-%m-%dT%H:%M:%SZ}",
-            "overrides": sorted(run.agent_overrides) if run.agent_overrides else None,
-        }
+    overrides = sorted(run.agent_overrides)
+    return clipped(run_row(run)) | without_blanks(
+        {"created_at": f"{run.created_at:%Y-%m-%dT%H:%M:%SZ}", "overrides": overrides}
     )
 
 
-async def _follow_run(ctx: Ctx, run_id: str, wait_seconds: float | None) -> CallToolResult:
+def shown_run(run: Run, detail: Detail = "concise", part: str | None = None) -> CallToolResult:
+    """A run's result, or a part of it."""
+
+    def call(place: Place) -> str:
+        return written("get_run", run_id=run.id, part=str(place))
+
+    if part:
+        return part_answer({"run_id": run.id}, run_digest(run, full=True), part, call)
+    if detail == "full":
+        return answer(run_digest(run, full=True), call)
+    return answer(run_digest(run), lambda _: written("get_run", run_id=run.id, detail="full"), most=CONCISE)
+
+
+def shown_suite_run(
+    aggregate: SuiteRun,
+    name: str | None,
+    detail: Detail = "concise",
+    part: str | None = None,
+    covered: Json | None = None,
+) -> CallToolResult:
+    """A suite run's aggregate, or a part of it; `covered` is what it says beside."""
+    call = partial(written, "get_aggregate", suite_run_id=aggregate.suite_run_id)
+    if covered:
+        call = partial(call, flow_coverage=True)
+    everything = suite_run_digest(aggregate, name, full=True) | (covered or {})
+    if part:
+        return part_answer(
+            {"suite_run_id": aggregate.suite_run_id}, everything, part, lambda place: call(part=str(place))
+        )
+    if detail == "full":
+        return answer(everything, lambda place: call(part=str(place)))
+    most = MOST if covered else CONCISE
+    return answer(
+        suite_run_digest(aggregate, name) | (covered or {}), lambda _: call(detail="full"), most=most
+    )
+
+
+def _plain(value: Json) -> CallToolResult:
+    """A result that is short whatever happens."""
+    return answer(without_blanks(value), lambda _: "list_runs()")
+
+
+async def _followed_run(ctx: Ctx, run_id: str, wait_seconds: float | None) -> Run:
     link = await connection(ctx)
     wait = partial(link.backend.wait_run, run_id)
-    return answer(run_digest(await follow(ctx, wait, link.seconds(wait_seconds), _run_progress)))
+    return await follow(ctx, wait, link.seconds(wait_seconds), run_progress)
 
 
-async def _follow_suite_run(ctx: Ctx, suite_run_id: str, wait_seconds: float | None) -> CallToolResult:
+async def _followed_suite_run(
+    ctx: Ctx, suite_run_id: str, wait_seconds: float | None
+) -> tuple[SuiteRun, str | None]:
+    """The aggregate with its runs, and the name of its suite."""
     link = await connection(ctx)
     wait = partial(link.backend.wait_suite_run, suite_run_id)
-    await follow(ctx, wait, link.seconds(wait_seconds), _suite_run_progress)
+    await follow(ctx, wait, link.seconds(wait_seconds), suite_run_progress)
     aggregate = await link.backend.suite_run(suite_run_id)
-    return answer(suite_run_digest(aggregate, await _suite_name(link.backend, aggregate)))
+    return aggregate, await suite_name(link.backend, aggregate)
 
 
-def _run_progress(run: Run) -> Step:
+def run_progress(run: Run) -> Step:
+    """How many turns were spoken, of at most how many, and that in words."""
     if run.spoken_turns is None:
         return 0, run.max_turns, run.status
     message = f"turn {run.spoken_turns} of at most {run.max_turns}, ${run.cost_usd:.4f} so far"
     return run.spoken_turns, run.max_turns, message
 
 
-def _suite_run_progress(aggregate: SuiteRun) -> Step:
+def suite_run_progress(aggregate: SuiteRun) -> Step:
+    """How many runs are done, of how many, and that in words."""
     done = aggregate.total_runs - aggregate.in_flight
     message = f"{done} of {aggregate.total_runs} runs done, ${aggregate.cost_usd:.4f} so far"
     return done, aggregate.total_runs, message
 
 
-async def _suite_name(backend: Backend, aggregate: SuiteRun) -> str | None:
+async def suite_name(backend: Backend, aggregate: SuiteRun) -> str | None:
     """The suite's name, as long as it was not deleted."""
     try:
         return (await backend.get("suite", aggregate.suite_id)).name if aggregate.suite_id else None
     except NotFound:
         return None
+
+
+async def _flow_coverages(backend: Backend, suite_run_id: str) -> list[Json]:
+    # Late: it brings every shape of a flow, which a server that is only listed does not need.
+    from mcp_agent_eval.lab.flow_coverage import flow_coverages
+
+    return await flow_coverages(backend, suite_run_id)
 
 
 async def _suite_run_id(backend: Backend, suite_run_id: str | None, suite_id: str | None) -> str:
@@ -194,7 +273,8 @@ async def _suite_run_id(backend: Backend, suite_run_id: str | None, suite_id: st
     return executions[0].suite_run_id
 
 
-async def _cancel_suite_run(backend: Backend, suite_run_id: str) -> CallToolResult:
+async def stop_suite_run(backend: Backend, suite_run_id: str) -> int:
+    """Stop the runs of a suite run; how many there were to stop. Raises RunFinished when there was none."""
     stopped = 0
     for run in (await backend.suite_run(suite_run_id)).runs:
         try:
@@ -206,4 +286,4 @@ async def _cancel_suite_run(backend: Backend, suite_run_id: str) -> CallToolResu
         raise RunFinished(
             "Every run of this suite run is over.", hint="get_aggregate shows what they came to."
         )
-    return answer({"suite_run_id": suite_run_id, "runs_stopped": stopped})
+    return stopped

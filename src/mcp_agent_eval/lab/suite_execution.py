@@ -1,0 +1,122 @@
+"""A suite, executed one or more times over, from the first start to the last verdict, or until it is stopped."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import anyio
+
+from mcp_agent_eval.backend.base import Backend
+from mcp_agent_eval.errors import RunFinished
+from mcp_agent_eval.lab.packs.patience import patiently
+from mcp_agent_eval.lab.waiting import wait_until_final
+from mcp_agent_eval.types import Json, Run, SuiteRun
+
+
+class Watcher(Protocol):
+    """Whoever is told how far an execution is."""
+
+    def ended(self, run: Run) -> None:
+        """A run is over, with its verdict; told once for each."""
+        ...
+
+    def going(self, suite_run: SuiteRun) -> None:
+        """Something has moved on, or a few seconds have passed; told without the runs."""
+        ...
+
+
+class SuiteExecution:
+    """Repeats of a suite, one after the other, so that its `parallelism` holds."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        suite_id: str,
+        overrides: Json | None,
+        repeats: int,
+        watcher: Watcher,
+    ) -> None:
+        self._backend = backend
+        self._suite_id = suite_id
+        self._overrides = overrides
+        self._repeats = repeats
+        self._watcher = watcher
+        self._started: list[str] = []
+        self._told: set[str] = set()
+
+    async def carry_out(self) -> None:
+        """Start every repeat and see it through, unless a budget stops one: it would stop the next one as well.
+        Whoever cuts this short has to `cancel` the rest."""
+        for _ in range(self._repeats):
+            id = await patiently(self._start)
+            await self._settled(id)
+            suite_run = await self._read(id)
+            await self._tell(suite_run)
+            if suite_run.stopped:
+                return
+
+    async def cancel(self) -> int:
+        """Cancel every run that is not over; how many these were. They end at their next turn."""
+        cancelled = 0
+        for id in self._started:
+            for run in (await self._read(id)).runs:
+                cancelled += not run.is_final and await self._cancel(run.id)
+        return cancelled
+
+    async def settle(self) -> None:
+        """Wait until every run that was started is over."""
+        for id in self._started:
+            await self._settled(id)
+
+    async def suite_runs(self) -> list[SuiteRun]:
+        """All that were started, each with its runs as far as they are known now."""
+        return [await self._whole(id) for id in self._started]
+
+    async def _start(self) -> str:
+        # Whoever is cancelled in the middle of a start would not know what to stop.
+        with anyio.CancelScope(shield=True):
+            started = await self._backend.start_suite_run(self._suite_id, agent_overrides=self._overrides)
+            self._started.append(started.suite_run_id)
+            self._told.clear()
+        await anyio.lowlevel.checkpoint()
+        return self._started[-1]
+
+    async def _settled(self, id: str) -> None:
+        async def wait(seconds: float) -> SuiteRun:
+            return await patiently(lambda: self._backend.wait_suite_run(id, seconds))
+
+        await wait_until_final(wait, math.inf, self._news)
+
+    async def _news(self, aggregate: SuiteRun) -> None:
+        """The runs are only read where one of them has ended since the last time."""
+        if aggregate.total_runs - aggregate.in_flight > len(self._told):
+            await self._tell(await self._read(aggregate.suite_run_id))
+        self._watcher.going(aggregate)
+
+    async def _tell(self, suite_run: SuiteRun) -> None:
+        for run in suite_run.runs:
+            if run.is_final and run.id not in self._told:
+                self._told.add(run.id)
+                self._watcher.ended(await self._judged(run))
+
+    async def _read(self, id: str) -> SuiteRun:
+        return await patiently(lambda: self._backend.suite_run(id))
+
+    async def _whole(self, id: str) -> SuiteRun:
+        suite_run = await self._read(id)
+        return suite_run.model_copy(update={"runs": [await self._judged(run) for run in suite_run.runs]})
+
+    async def _judged(self, run: Run) -> Run:
+        """The run with its evaluation, which not every API tells with its suite run, or leaves to a judge of ours."""
+        if run.status != "completed" or (run.evaluation and not run.evaluation.is_open):
+            return run
+        return await patiently(lambda: self._backend.run(run.id))
+
+    async def _cancel(self, run_id: str) -> bool:
+        """Whether there was anything left to cancel."""
+        try:
+            await patiently(lambda: self._backend.cancel(run_id))
+        except RunFinished:
+            return False
+        return True
