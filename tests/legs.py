@@ -14,12 +14,13 @@ from mcp_agent_eval.backend.base import Backend
 from mcp_agent_eval.backend.connect import Connection
 from mcp_agent_eval.backend.embedded import open_embedded
 from mcp_agent_eval.backend.hosted.backend import open_hosted
+from mcp_agent_eval.mcp_server.http import open_http
 from mcp_agent_eval.settings import Settings
 
 EMBEDDED, HOSTED, SERVED = "embedded", "hosted", "served"
 LEGS = (EMBEDDED, HOSTED, SERVED)
 _TOKEN = "a key of the tests"
-_PLENTY = 1_000_000
+PLENTY = 1_000_000
 _FIRST_LOOK = 0.02
 
 
@@ -58,7 +59,7 @@ async def served(settings: Settings) -> AsyncIterator[str]:
         ready.set()
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(serve, settings, "127.0.0.1", 0, announce)
+        tasks.start_soon(serve, settings, "127.0.0.1", 0, announce, open_http)
         await ready.wait()
         yield addresses[0]
         tasks.cancel_scope.cancel()
@@ -67,7 +68,7 @@ async def served(settings: Settings) -> AsyncIterator[str]:
 @asynccontextmanager
 async def _over_a_socket(settings: Settings) -> AsyncIterator[Backend]:
     guarded = Settings.read(
-        **settings.model_dump(exclude_unset=True) | {"token": _TOKEN, "rate_limit": _PLENTY}
+        **settings.model_dump(exclude_unset=True) | {"token": _TOKEN, "rate_limit": PLENTY}
     )
     async with served(guarded) as address:
         client = guarded.model_copy(update={"api_url": address, "api_key": guarded.token})

@@ -106,6 +106,8 @@ class Settings(BaseSettings):
     suite_budget: float | None = Field(None, gt=0)
     day_budget: float | None = Field(None, gt=0)
 
+    trace_content: bool = False
+
     openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY")
     openai_base_url: str | None = Field(None, validation_alias="OPENAI_BASE_URL")
     anthropic_api_key: SecretStr | None = Field(None, validation_alias="ANTHROPIC_API_KEY")

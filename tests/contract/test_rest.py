@@ -11,7 +11,7 @@ import pytest
 
 from mcp_agent_eval import __version__
 from mcp_agent_eval.api.app import build_api
-from mcp_agent_eval.types.caller import Caller
+from mcp_agent_eval.types import caller as callers
 from tests.contract.rest_support import (
     NOWHERE,
     Caller,
@@ -617,7 +617,7 @@ async def test_a_key_without_the_scope_is_refused_and_told_which(
         app = build_api(backend)
 
         async def granted(scope: Any, receive: Any, send: Any) -> None:
-            await app(scope | {"state": {"caller": Caller("ci", frozenset(others))}}, receive, send)
+            await app(scope | {"state": {"caller": callers.Caller("ci", frozenset(others))}}, receive, send)
 
         async with calling(granted) as api:
             refused = await api.refused(method, path, status=401)

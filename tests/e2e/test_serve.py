@@ -32,10 +32,10 @@ def command(*arguments: str) -> list[str]:
 
 
 @contextmanager
-def serving(env: dict[str, str]) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def serving(env: dict[str, str], *arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """The address of a server on a free port, and its process."""
     with subprocess.Popen(
-        command("serve", "--port", "0"), env=env, stderr=subprocess.PIPE, text=True
+        command("serve", "--port", "0", *arguments), env=env, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
         try:

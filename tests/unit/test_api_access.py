@@ -20,6 +20,7 @@ from mcp_agent_eval.engine.keyring import Keyring
 from mcp_agent_eval.engine.store.database import Database
 from mcp_agent_eval.engine.store.sqlite import open_sqlite
 from mcp_agent_eval.errors import RateLimited
+from mcp_agent_eval.types.caller import Caller
 from mcp_agent_eval.types.key import SCOPES
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -58,7 +59,8 @@ async def shows_its_scopes(scope: Scope, receive: Receive, send: Send) -> None:
     """An app that answers with what it was told of its caller; its paths may name a status."""
     state = scope.get("state", {})
     status = int(scope["path"].removeprefix("/status/")) if "/status/" in scope["path"] else 200
-    scopes = sorted(state["scopes"]) if "scopes" in state else None
+    caller: Caller = state.get("caller", Caller("nobody"))
+    scopes = None if caller.scopes is None else sorted(caller.scopes)
     await JSONResponse({"scopes": scopes}, status)(scope, receive, send)
 
 

@@ -1,52 +1,68 @@
-"""Who may come in, and how often: keys and the rate limit, in front of the REST API.
+"""Who may come in, and how often: keys and the rate limit, in front of REST and MCP.
 
-It finds out what a key allows and hands that on as `scope["state"]["scopes"]`; whether it is enough for what was
-asked is up to the routes. It wraps an ASGI app and reads no bodies.
+It finds out who calls and hands that on as `scope["state"]["caller"]`; whether that is enough for what was asked is
+up to what lies behind. It wraps an ASGI app and reads no bodies.
 """
 
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_agent_eval.api.limits import RateLimit, Window
-from mcp_agent_eval.api.responses import refusal
+from mcp_agent_eval.api.mcp_path import is_mcp, refusal_of
 from mcp_agent_eval.backend.keyring import Keyring
-from mcp_agent_eval.errors import EvalError, InvalidKey, MissingKey, RateLimited
+from mcp_agent_eval.errors import EvalError, InvalidKey, MissingKey, RateLimited, Unauthorized
+from mcp_agent_eval.types.caller import Caller
 from mcp_agent_eval.types.key import SCOPES
 
 _PUBLIC_PATHS = {"/", "/openapi.json"}
+_WELL_KNOWN = "/.well-known/"
 _PUBLIC_METHODS = {"GET", "HEAD"}
 _MAKE_ONE = "Make a key with: mcp-agent-eval keys create NAME"
 
-
-@dataclass(frozen=True, slots=True)
-class _Caller:
-    """By what its requests are counted, and what it may do; None is everything."""
-
-    name: str
-    scopes: frozenset[str] | None
+_ANYONE = Caller("anyone")
+_TOKEN_HOLDER = Caller("token", frozenset(SCOPES))
 
 
-_ANYONE = _Caller("anyone", None)
-_TOKEN_HOLDER = _Caller("token", frozenset(SCOPES))
+class Issuer(Protocol):
+    """Whoever else gives out what opens this server: an authorization server."""
+
+    def challenge(self, error: Unauthorized) -> str:
+        """What a 401 tells a client about how to come by a token: the header WWW-Authenticate."""
+        ...
+
+    async def check(self, token: str) -> Caller:
+        """Raises InvalidKey or ExpiredKey for a token that opens nothing here, ApiError when that cannot be known."""
+        ...
 
 
 class Access:
     """Lets requests with a good key through to `app`, within their limit.
 
-    A good key is the `token` or one of the `keyring`. With neither of the two, everybody may come in, and all
-    share one limit.
+    A good key is the `token`, one of the `keyring`, or an access token of the `issuer`. With none of these, everybody
+    may come in, and all share one limit. What MCP is asked for is counted behind the door, by what each message asks;
+    the function that counts one is `scope["state"]["count"]`.
     """
 
-    def __init__(self, app: ASGIApp, *, keyring: Keyring | None, token: str | None, limit: RateLimit) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        keyring: Keyring | None,
+        token: str | None,
+        limit: RateLimit,
+        issuer: Issuer | None = None,
+    ) -> None:
         self._app = app
         self._keyring = keyring
         self._token = token
         self._limit = limit
+        self._issuer = issuer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or _is_public(scope):
@@ -55,42 +71,62 @@ class Access:
         try:
             caller = await self._caller(Headers(scope=scope))
         except EvalError as error:
-            await refusal(error)(scope, receive, send)
+            await self._refuse(error, scope, receive, send)
             return
         await self._admit(caller, scope, receive, send)
 
-    async def _caller(self, headers: Headers) -> _Caller:
-        """Raises Unauthorized, or StoreError when the keys cannot be read."""
-        if self._keyring is None and self._token is None:
+    async def _caller(self, headers: Headers) -> Caller:
+        """Raises Unauthorized, or StoreError or ApiError when keys or tokens cannot be checked."""
+        if self._keyring is None and self._token is None and self._issuer is None:
             return _ANYONE
         secret = _bearer(headers)
         if self._is_token(secret):
             return _TOKEN_HOLDER
+        if self._issuer and _looks_issued(secret):
+            return await self._issuer.check(secret)
         if self._keyring is None:
             raise InvalidKey(
                 "The API key is not the one that this server was started with.",
                 hint="Send what AGENT_EVAL_TOKEN is set to where the server runs.",
             )
         key = await self._keyring.check(secret)
-        return _Caller(key.id, frozenset(key.scopes))
+        return Caller(key.id, frozenset(key.scopes))
 
     def _is_token(self, secret: str) -> bool:
         # Headers come as Latin-1, whatever the bytes were that the client sent.
         token = None if self._token is None else self._token.encode()
         return token is not None and hmac.compare_digest(secret.encode("latin-1"), token)
 
-    async def _admit(self, caller: _Caller, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _refuse(self, error: EvalError, scope: Scope, receive: Receive, send: Send) -> None:
+        response = refusal_of(scope, error)
+        if self._issuer and isinstance(error, Unauthorized):
+            response.headers["WWW-Authenticate"] = self._issuer.challenge(error)
+        await response(scope, receive, send)
+
+    async def _admit(self, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
+        known = _with_state(scope, caller=caller)
+        if is_mcp(scope):
+            count = partial(self._limit.take, caller.name)
+            await self._app(_with_state(known, count=count), receive, send)
+            return
         try:
             window = self._limit.take(caller.name)
         except RateLimited as error:
             counted = _with_headers(send, self._limit.window(caller.name))
-            await refusal(error)(scope, receive, counted)
+            await refusal_of(scope, error)(scope, receive, counted)
             return
-        await self._app(_granted(scope, caller), receive, _with_headers(send, window))
+        await self._app(known, receive, _with_headers(send, window))
 
 
 def _is_public(scope: Scope) -> bool:
-    return scope["path"] in _PUBLIC_PATHS and scope["method"] in _PUBLIC_METHODS
+    # A client that looks for an authorization server must learn that there is none, and not that it needs a key for it.
+    path: str = scope["path"]
+    return (path in _PUBLIC_PATHS or path.startswith(_WELL_KNOWN)) and scope["method"] in _PUBLIC_METHODS
+
+
+def _looks_issued(secret: str) -> bool:
+    """Whether this is a JWT; no key of ours has a dot."""
+    return secret.count(".") == 2
 
 
 def _bearer(headers: Headers) -> str:
@@ -100,11 +136,9 @@ def _bearer(headers: Headers) -> str:
     return secret.strip()
 
 
-def _granted(scope: Scope, caller: _Caller) -> Scope:
-    """The scope with what the caller may do. Another one, since servers may share a state between requests."""
-    if caller.scopes is None:
-        return scope
-    return {**scope, "state": {**scope.get("state", {}), "scopes": caller.scopes}}
+def _with_state(scope: Scope, **more: object) -> Scope:
+    """The scope with more in its state. Another one, since servers may share a state between requests."""
+    return {**scope, "state": {**scope.get("state", {}), **more}}
 
 
 def _with_headers(send: Send, window: Window) -> Send:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mcp_agent_eval.api.responses import refusal
+from mcp_agent_eval.api.mcp_path import refusal_of
 from mcp_agent_eval.errors import EvalError, ForeignRequest, TooLarge
 
 _PORTS = {"http": 80, "https": 443}
@@ -48,7 +48,7 @@ class Guard:
         try:
             self._check(Headers(scope=scope))
         except EvalError as error:
-            await refusal(error)(scope, receive, send)
+            await refusal_of(scope, error)(scope, receive, send)
             return
         await self._measured(scope, receive, send)
 
@@ -73,7 +73,7 @@ class Guard:
             if not body.must_be_refused:
                 raise
         if body.must_be_refused:
-            await refusal(_too_large(self._largest))(scope, receive, send)
+            await refusal_of(scope, _too_large(self._largest))(scope, receive, send)
 
 
 class _MeasuredBody:

@@ -1,4 +1,4 @@
-"""One process and one port: the contract over REST on the embedded engine, until a signal ends it."""
+"""One process and one port: the contract over REST and MCP on one embedded engine, until a signal ends it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import ipaddress
 import signal
 import socket
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING
 
 import anyio
 import uvicorn
@@ -17,14 +18,19 @@ from mcp_agent_eval.api.access import Access
 from mcp_agent_eval.api.app import build_api
 from mcp_agent_eval.api.guard import Guard
 from mcp_agent_eval.api.limits import RateLimit
-from mcp_agent_eval.backend.base import Backend
-from mcp_agent_eval.backend.connect import connect
+from mcp_agent_eval.api.mcp_path import Fork, McpApp
+from mcp_agent_eval.api.prefix import Prefix, Rooted
+from mcp_agent_eval.backend.connect import Connection, connect
 from mcp_agent_eval.backend.keyring import Keyring, open_keyring
 from mcp_agent_eval.errors import NotConfigured
 from mcp_agent_eval.settings import PREFIX, Settings
 
+if TYPE_CHECKING:
+    from mcp_agent_eval.api.oauth import OAuthIssuer
+
 LARGEST_BODY = 4 * 1024 * 1024
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_MCP_HEADERS = ("Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name", "Mcp-Session-Id", "Last-Event-ID")
 _LAST_ANSWERS = 3
 """Seconds that requests have to end in when the server stops. The runs behind them go on elsewhere."""
 
@@ -32,29 +38,56 @@ Announce = Callable[[str, bool], None]
 """Told the address, and whether anybody may call without a key."""
 
 
-async def serve(settings: Settings, host: str, port: int, announce: Announce) -> None:
-    """Serve until SIGINT or SIGTERM; unfinished runs then go back to the queue.
+OpenMcp = Callable[[Connection, int], AbstractAsyncContextManager[McpApp]]
+"""Makes the MCP server of an open connection, with the largest body that a request may have."""
+
+
+async def serve(
+    settings: Settings, host: str, port: int, announce: Announce, open_mcp: OpenMcp, prefix: str = ""
+) -> None:
+    """Serve until SIGINT or SIGTERM; unfinished runs then go back to the queue. `prefix` is what a proxy leaves at
+    the beginning of paths, such as `/eval`.
 
     Raises:
         NotConfigured: the address cannot be had, or others could reach it and there is no key.
     """
-    async with open_keyring(settings) as keyring:
-        is_open = settings.token is None and not await keyring.any_valid()
+    async with open_keyring(settings) as keyring, _issuer(settings) as issuer:
+        is_open = settings.token is None and issuer is None and not await keyring.any_valid()
         if is_open and not is_loopback(host):
             raise _unprotected(host)
         with _listening(host, port) as listener:
-            async with connect(settings) as connection:
-                app = protected(connection.backend, None if is_open else keyring, settings, host)
+            async with connect(settings) as connection, open_mcp(connection, LARGEST_BODY) as mcp:
+                surfaces = Fork(Rooted(build_api(connection.backend), prefix), mcp)
+                access = _access(surfaces, None if is_open else keyring, issuer, settings)
                 announce(_address(listener), is_open)
-                await _answer(app, listener)
+                await _answer(Prefix(_guarded(access, settings, host), prefix), listener, mcp.stop)
 
 
-def protected(backend: Backend, keyring: Keyring | None, settings: Settings, host: str) -> ASGIApp:
-    """The API behind its keys, its rate limit and its guard; without a `keyring` it is open."""
+def _issuer(settings: Settings) -> AbstractAsyncContextManager[OAuthIssuer | None]:
+    if settings.oauth_issuer is None:
+        return nullcontext()
+    # It brings cryptography, which a server that knows only its own keys does without.
+    from mcp_agent_eval.api.oauth import open_issuer
+
+    return open_issuer(settings)
+
+
+def _access(app: ASGIApp, keyring: Keyring | None, issuer: OAuthIssuer | None, settings: Settings) -> Access:
+    """The surfaces behind their keys and their rate limit; without anything that gives out keys they are open."""
     token = settings.token.get_secret_value() if settings.token else None
-    access = Access(build_api(backend), keyring=keyring, token=token, limit=RateLimit(settings.rate_limit))
+    return Access(
+        issuer.beside(app) if issuer else app,
+        keyring=keyring,
+        token=token,
+        limit=RateLimit(settings.rate_limit),
+        issuer=issuer,
+    )
+
+
+def _guarded(app: ASGIApp, settings: Settings, host: str) -> ASGIApp:
+    """The app behind its guard."""
     origins = frozenset(settings.allowed_origins)
-    inner = _for_pages(access, origins) if origins else access
+    inner = _for_pages(app, origins) if origins else app
     return Guard(inner, hosts=_hosts(settings, host), origins=origins, largest=LARGEST_BODY)
 
 
@@ -64,13 +97,15 @@ def _for_pages(app: ASGIApp, origins: frozenset[str]) -> ASGIApp:
         app,
         allow_origins=sorted(origins),
         allow_methods=["GET", "POST", "PATCH", "DELETE"],
-        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer"],
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer", *_MCP_HEADERS],
         expose_headers=[
             "X-RateLimit-Limit",
             "X-RateLimit-Remaining",
             "X-RateLimit-Reset",
             "Retry-After",
             "Preference-Applied",
+            "WWW-Authenticate",
+            "Mcp-Session-Id",
         ],
     )
 
@@ -105,10 +140,13 @@ def _listening(host: str, port: int) -> Generator[socket.socket]:
             hint="Choose another with --port, or 0 for any that is free.",
         ) from None
     with listener:
+        # Connections inherit it. asyncio sees to it only where a socket names TCP, and these leave it open; without
+        # it, an answer in two parts waits for 40 ms in between.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield listener
 
 
-async def _answer(app: ASGIApp, listener: socket.socket) -> None:
+async def _answer(app: ASGIApp, listener: socket.socket, stop: Callable[[], None]) -> None:
     config = uvicorn.Config(
         app,
         lifespan="off",
@@ -120,7 +158,7 @@ async def _answer(app: ASGIApp, listener: socket.socket) -> None:
     )
     server = _Server(config)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_stop_on_signal, server)
+        tasks.start_soon(_stop_on_signal, server, stop)
         await server.serve(sockets=[listener])
         tasks.cancel_scope.cancel()
 
@@ -133,10 +171,11 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _stop_on_signal(server: uvicorn.Server) -> None:
+async def _stop_on_signal(server: uvicorn.Server, stop: Callable[[], None]) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for _ in signals:
             server.should_exit = True
+            stop()
 
 
 def _address(listener: socket.socket) -> str:

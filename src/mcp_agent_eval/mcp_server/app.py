@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Connect = Callable[[], "AbstractAsyncContextManager[Connection]"]
 Beside = Callable[[Backend], Awaitable[None]]
+T = TypeVar("T")
 
 
 def connect_by_environment() -> AbstractAsyncContextManager[Connection]:
@@ -43,6 +44,8 @@ class App:
         self._tasks: TaskGroup | None = None
         self._held: anyio.CancelScope | None = None
         self._released: anyio.Event | None = None
+        self._waits: set[anyio.CancelScope] = set()
+        self._is_stopping = False
 
     @asynccontextmanager
     async def lifespan(self, _: object) -> AsyncGenerator[App]:
@@ -51,6 +54,11 @@ class App:
             yield self
             self._tasks.cancel_scope.cancel()
 
+    @asynccontextmanager
+    async def held(self, _: object) -> AsyncGenerator[App]:
+        """For a server whose owner holds the lifespan, since more than one transport would begin and end it."""
+        yield self
+
     async def connection(self) -> Connection:
         """The open backend with its settings. Raises what opening it raises, and tries again the next time."""
         assert self._tasks is not None, "the lifespan has not begun"
@@ -58,6 +66,24 @@ class App:
             held = self._connection or await self._tasks.start(self._hold_open)
             self._connection = held
         return held
+
+    async def unless_stopped(self, work: Awaitable[T]) -> T | None:
+        """What the work comes to, or None when the server stops first."""
+        with anyio.CancelScope() as scope:
+            self._waits.add(scope)
+            if self._is_stopping:
+                scope.cancel()
+            try:
+                return await work
+            finally:
+                self._waits.discard(scope)
+        return None
+
+    def stop(self) -> None:
+        """Let nobody wait any longer, now or later: whoever does is told how far things are."""
+        self._is_stopping = True
+        for scope in self._waits:
+            scope.cancel()
 
     async def close(self) -> None:
         """Close the backend, which gives unfinished runs back to the queue."""

@@ -18,13 +18,15 @@ Step = tuple[float, float, str]
 
 
 async def follow(ctx: Ctx, wait: Wait[S], seconds: float, describe: Callable[[S], Step]) -> S:
-    """Wait for the end, at most this long, and tell the host how far it is."""
+    """Wait for the end, at most this long or until the server stops, and tell the host how far it is."""
     progress = Progress(ctx.report_progress)
 
     async def report(state: S) -> None:
         await progress.report(*describe(state))
 
-    return await wait_until_final(wait, seconds, report)
+    app = ctx.request_context.lifespan_context
+    state = await app.unless_stopped(wait_until_final(wait, seconds, report))
+    return await wait(0) if state is None else state
 
 
 class Progress:

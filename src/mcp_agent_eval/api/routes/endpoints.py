@@ -14,8 +14,9 @@ from starlette.responses import Response
 from mcp_agent_eval.api.document import BEARER
 from mcp_agent_eval.api.parameters import Nothing, only
 from mcp_agent_eval.api.schemas import reference
-from mcp_agent_eval.api.scopes import Action, needs, scope_of
+from mcp_agent_eval.api.scopes import needs
 from mcp_agent_eval.types import Json
+from mcp_agent_eval.types.caller import Action, scope_of
 
 Handler = Callable[..., Awaitable[Response]]
 
