@@ -11,12 +11,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import anyio
 import pytest
 
-from mcp_agent_eval.engine.store import runs, sqlite, sqlite_file
+from mcp_agent_eval.engine.store import file_systems, runs, sqlite, sqlite_file
 from mcp_agent_eval.engine.store.database import Connection
 from mcp_agent_eval.engine.store.runs import NewRun
 from mcp_agent_eval.engine.store.sqlite import SqliteConnection, SqliteDatabase, open_sqlite
@@ -136,6 +136,29 @@ class TestOpening:
         os.chmod(path, 0o400)
         await _refused(path, "cannot be opened for writing")
 
+    async def test_a_file_on_a_network_is_refused_and_nothing_is_made_there(
+        self, tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        mounts = tmp_path / "mountinfo"
+        mounts.write_text(f"1 0 0:1 / {path.parent} rw - nfs4 server:/export rw\n")
+        monkeypatch.setattr(file_systems, "_MOUNTS", mounts)
+        with pytest.raises(StoreError, match=r"on a network \(nfs4\)") as refused:
+            await open_sqlite(path)
+        assert "local disk, or a PostgreSQL server" in (refused.value.hint or "")
+        assert not path.parent.exists()
+
+    async def test_a_file_where_processes_can_share_no_memory_is_refused(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """SQLite's own stand-in for such a file system stays in its old mode without a word."""
+        plain = sqlite3.connect
+
+        def without_shared_memory(path: Path, **more: Any) -> sqlite3.Connection:
+            return plain(f"file:{path}?vfs=unix-dotfile", uri=True, **more)
+
+        monkeypatch.setattr(sqlite3, "connect", without_shared_memory)
+        await _refused(path, "lacks what processes share it by")
+
     async def test_too_old_a_sqlite_is_refused(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 36, 0))
         await _refused(path, "too old")
@@ -206,6 +229,23 @@ class TestFailures:
             connection.execute("INSERT INTO t VALUES (1)")
         connection.close()
         assert "read-only" in as_store_error(refused.value, path).message
+
+    @pytest.mark.parametrize(
+        ("code", "said"),
+        [
+            (sqlite3.SQLITE_IOERR_SHMMAP, "memory that all of them map"),
+            (sqlite3.SQLITE_IOERR_SHMOPEN, "memory that all of them map"),
+            (sqlite3.SQLITE_IOERR_SHMSIZE, "disk is full or failing"),
+            (sqlite3.SQLITE_IOERR_WRITE, "disk is full or failing"),
+            (sqlite3.SQLITE_PROTOCOL, "could not be locked"),
+            (sqlite3.SQLITE_CORRUPT_INDEX, "damaged"),
+            (sqlite3.SQLITE_READONLY_DBMOVED, "read-only"),
+        ],
+    )
+    def test_each_error_of_sqlite_is_told_for_what_it_is(self, path: Path, code: int, said: str) -> None:
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = code
+        assert said in as_store_error(error, path).message
 
     async def test_an_error_carries_nothing_of_what_was_to_be_stored(self, database: SqliteDatabase) -> None:
         await queued(database, new_run("same"))

@@ -19,7 +19,6 @@ from pydantic.fields import FieldInfo
 import mcp_agent_eval
 from mcp_agent_eval.api.app import build_api
 from mcp_agent_eval.backend.base import Backend
-from mcp_agent_eval.cli.hosts import configurations
 from mcp_agent_eval.cli.main import commands
 from mcp_agent_eval.engine.participants.persona_prompt import _BEHAVIOUR, _OWN_SECTION
 from mcp_agent_eval.errors import EvalError, FailureKind
@@ -177,18 +176,13 @@ def test_every_way_in_which_a_model_fails_is_explained() -> None:
     assert [kind for kind in get_args(FailureKind) if f"`{kind}`" not in text] == []
 
 
-# --- Commands, hosts, links
+# --- Commands, links
 
 
 def test_the_readme_names_every_command_and_no_page_names_another() -> None:
     named = set(re.findall(r"[`/]mcp-agent-eval ([a-z][a-z-]*)", EVERYTHING))
     assert named - commands.commands.keys() == set()
     assert [name for name in commands.commands if f"mcp-agent-eval {name}" not in README] == []
-
-
-def test_the_readme_shows_the_configurations_that_the_demo_prints() -> None:
-    for host, text in configurations("/path/to/.venv/bin/mcp-agent-eval"):
-        assert text in README, host
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -19,7 +19,7 @@ from mcp_agent_eval.lab.packs.files import Pack, read_files
 from mcp_agent_eval.settings import Settings
 from mcp_agent_eval.types import Json
 
-_PLAIN = "-"
+STANDARD_OUTPUT = "-"
 
 
 @click.command()
@@ -49,7 +49,7 @@ def load(files: tuple[str, ...], dry_run: bool) -> None:
 @click.command()
 @click.option("--suite", "suites", multiple=True, metavar="NAME", help="Only this suite; repeat it for more.")
 @click.option(
-    "--output", default=_PLAIN, metavar="FILE", help="Where to write. Standard output, unless given."
+    "--output", default=STANDARD_OUTPUT, metavar="FILE", help="Where to write. Standard output, unless given."
 )
 @click.option(
     "--format",
@@ -59,7 +59,7 @@ def load(files: tuple[str, ...], dry_run: bool) -> None:
 def export(suites: tuple[str, ...], output: str, format: exporting.Format | None) -> None:
     """Write everything, or some suites with all that they need, as a file that `load` reads."""
     pack = anyio.run(_export, suites)
-    _write(exporting.as_text(pack, format or _format_of(output)).encode(), output)
+    write(exporting.as_text(pack, format or _format_of(output)).encode(), output)
     counts = ", ".join(_counted(section, len(entries)) for section, entries in pack.items())
     click.echo(f"Exported {counts or 'nothing'}.", err=True)
 
@@ -91,9 +91,14 @@ def _format_of(output: str) -> exporting.Format:
     return "json" if output.lower().endswith(".json") else "yaml"
 
 
-def _write(content: bytes, output: str) -> None:
-    """Bytes, since neither encoding nor line breaks are for a terminal to choose."""
-    if output == _PLAIN:
+def write(content: bytes, output: str) -> None:
+    """Write to a file, or to standard output if that is `-`: bytes, since neither encoding nor line breaks are for a
+    terminal to choose.
+
+    Raises:
+        click.FileError: it cannot be written.
+    """
+    if output == STANDARD_OUTPUT:
         sys.stdout.buffer.write(content)
         return
     try:

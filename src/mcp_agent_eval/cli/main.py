@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import anyio
 import click
 
 from mcp_agent_eval import __version__
+from mcp_agent_eval.cli.ci.command import run_suite
 from mcp_agent_eval.cli.demo import run_demo
+from mcp_agent_eval.cli.doctor.command import doctor
 from mcp_agent_eval.cli.files import export, load
+from mcp_agent_eval.cli.hosts import hosts
 from mcp_agent_eval.cli.keys import keys
+from mcp_agent_eval.cli.refusals import tell
+from mcp_agent_eval.cli.upkeep import backup, prune
+from mcp_agent_eval.cli.worker import worker
 from mcp_agent_eval.errors import EvalError
 from mcp_agent_eval.settings import Settings
 
@@ -27,19 +34,35 @@ def demo() -> None:
     anyio.run(run_demo)
 
 
+def _prefix(_: click.Context, __: click.Parameter, path: str) -> str:
+    """A path without a slash at its end; none at all is an empty one."""
+    trimmed = path.strip("/")
+    if not re.fullmatch(r"[\w.~/-]*", trimmed, re.ASCII) or "//" in trimmed:
+        raise click.BadParameter("must be a path such as /eval, of letters, digits and . _ ~ -")
+    return f"/{trimmed}" if trimmed else ""
+
+
 @commands.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8765, show_default=True, help="Port to listen on; 0 takes any that is free.")
-def serve(host: str, port: int) -> None:
-    """Serve the agent-eval API over HTTP, on the embedded engine."""
-    # FastAPI takes a tenth of a second to import, which no other command should wait for.
+@click.option(
+    "--root-path",
+    default="",
+    metavar="PATH",
+    callback=_prefix,
+    help="What a proxy in front leaves at the beginning of paths, such as /eval.",
+)
+def serve(host: str, port: int, root_path: str) -> None:
+    """Serve the agent-eval API and, at /mcp, the MCP server over HTTP, on the embedded engine."""
+    # FastAPI and the SDK take half a second to import, which no other command should wait for.
     from mcp_agent_eval.api.serve import serve as answer
+    from mcp_agent_eval.mcp_server.http import open_http
 
-    anyio.run(answer, Settings.read(), host, port, _announce)
+    anyio.run(answer, Settings.read(), host, port, _announce, open_http, root_path)
 
 
 def _announce(address: str, is_open: bool) -> None:
-    click.echo(f"Serving the agent-eval API at {address}", err=True)
+    click.echo(f"Serving the agent-eval API at {address} and MCP at {address}/mcp", err=True)
     if is_open:
         click.echo(
             "Anybody on this machine may call it: there is no key. `mcp-agent-eval keys create NAME` makes one.",
@@ -47,7 +70,7 @@ def _announce(address: str, is_open: bool) -> None:
         )
 
 
-for command in (keys, load, export):
+for command in (keys, load, export, run_suite, doctor, hosts, worker, prune, backup):
     commands.add_command(command)
 
 
@@ -56,7 +79,5 @@ def main() -> None:
     try:
         commands()
     except EvalError as exc:
-        click.echo(f"mcp-agent-eval: {exc.message}", err=True)
-        if exc.hint:
-            click.echo(exc.hint, err=True)
+        tell(exc)
         sys.exit(1)

@@ -17,12 +17,10 @@ _MOUNTS = Path("/proc/self/mountinfo")
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _WINDOWS_SHARE = "Windows share"
 
-_NETWORK = frozenset(
-    "acfs afs beegfs ceph cifs coda davfs glusterfs gpfs lustre ncpfs nfs nfs4 orangefs panfs smb3 smbfs".split()
-)
-_NETWORK_OVER_FUSE = frozenset(
-    "blobfuse blobfuse2 ceph ceph-fuse curlftpfs davfs2 gcsfuse glusterfs goofys gvfsd-fuse juicefs mount-s3 "
-    "moosefs rclone s3fs seaweedfs smbnetfs sshfs".split()
+_NETWORK = re.compile(
+    r"acfs|afs|beegfs|ceph|cifs|coda|davfs|glusterfs|gpfs|lustre|ncpfs|nfs4?|orangefs|panfs|smb3|smbfs"
+    r"|fuse\.(blobfuse2?|ceph(-fuse)?|curlftpfs|davfs2?|gcsfuse|glusterfs|goofys|gvfsd-fuse|juicefs|moosefs"
+    r"|mount-s3|rclone|s3fs|seaweedfs|smbnetfs|sshfs)"
 )
 
 
@@ -53,8 +51,7 @@ def mounted_type(mountinfo: str, path: str) -> str | None:
 
 def is_network(kind: str) -> bool:
     """Whether a file system of this type keeps its files on other machines."""
-    family, _, name = kind.partition(".")
-    return name in _NETWORK_OVER_FUSE if family == "fuse" else kind in _NETWORK
+    return _NETWORK.fullmatch(kind) is not None
 
 
 def is_share(path: str) -> bool:

@@ -65,6 +65,25 @@ def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
     return connection
 
 
+def connect_existing(path: Path) -> sqlite3.Connection:
+    """A connection in autocommit mode to a database that is there, of whichever version; nothing is changed.
+
+    Raises:
+        StoreError: there is none, it is on a network, or it is not ours.
+        sqlite3.Error: the file cannot be used.
+    """
+    _refuse_networks(path)
+    if not path.exists():
+        raise StoreError(f"There is no database {path} yet.", hint="It is made when it is first used.")
+    connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=PATIENCE, isolation_level=None)
+    try:
+        refuse_strangers(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 def tables(connection: sqlite3.Connection) -> set[str]:
     """The names of the tables that are there."""
     return {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}

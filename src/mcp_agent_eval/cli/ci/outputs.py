@@ -1,0 +1,97 @@
+"""The files in which a build keeps what a suite came to."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from mcp_agent_eval.cli.files import STANDARD_OUTPUT, write
+from mcp_agent_eval.lab.packs.json_text import write_json
+from mcp_agent_eval.lab.reports.baseline import Change
+from mcp_agent_eval.lab.reports.json_report import as_json
+from mcp_agent_eval.lab.reports.junit import as_junit
+from mcp_agent_eval.lab.reports.markdown import as_markdown
+from mcp_agent_eval.lab.reports.results import SuiteResult
+
+SUMMARY = "GITHUB_STEP_SUMMARY"
+"""Where GitHub Actions says that the Markdown is which it shows with a job."""
+
+_NEIGHBOUR = re.compile("#(?=#)")
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Where reports go, `-` being standard output; None for those that nobody asked for."""
+
+    junit: str | None = None
+    json: str | None = None
+    markdown: str | None = None
+
+    def prepare(self) -> None:
+        """Refuse what cannot be written before anything is paid for, and make the folders.
+
+        Raises:
+            click.ClickException: two of them share standard output, or a folder cannot be made.
+        """
+        given = [output for output in (self.junit, self.json, self.markdown) if output]
+        if given.count(STANDARD_OUTPUT) > 1:
+            raise click.UsageError("Only one report can go to standard output.")
+        for output in given:
+            _make_folder(output)
+
+    def write(self, result: SuiteResult, changes: Sequence[Change]) -> None:
+        """All of them, and the summary of a job on GitHub Actions.
+
+        Raises:
+            click.FileError: one cannot be written; the others are.
+        """
+        failures = [
+            exc for output, content in self._contents(result, changes) if (exc := _tried(content, output))
+        ]
+        _add_to_summary(as_markdown(result, changes))
+        if failures:
+            raise failures[0]
+
+    def _contents(self, result: SuiteResult, changes: Sequence[Change]) -> Iterator[tuple[str, bytes]]:
+        if self.junit:
+            yield self.junit, as_junit(result)
+        if self.json:
+            yield self.json, _for_a_log(write_json(as_json(result, changes))).encode()
+        if self.markdown:
+            yield self.markdown, as_markdown(result, changes).encode()
+
+
+def _for_a_log(json: str) -> str:
+    """The same value without ##, which stands in texts only: in a build's log, ##[ would be the start of an order."""
+    return _NEIGHBOUR.sub(r"\\u0023", json)
+
+
+def _make_folder(output: str) -> None:
+    folder = Path(output).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise click.BadParameter(f"The folder {folder} cannot be made: {exc.strerror}.") from None
+
+
+def _tried(content: bytes, output: str) -> click.FileError | None:
+    try:
+        write(content, output)
+    except click.FileError as exc:
+        return exc
+    return None
+
+
+def _add_to_summary(markdown: str) -> None:
+    """A job's summary is shown beside its log, in which everything stands as well: it is not worth failing for."""
+    if file := os.environ.get(SUMMARY):
+        try:
+            with Path(file).open("a", encoding="utf-8") as summary:
+                summary.write(markdown)
+        except OSError as exc:
+            click.echo(f"{SUMMARY} cannot be written: {exc.strerror}.", err=True)

@@ -1,0 +1,89 @@
+"""The settings: every one that does not fit, not only the first, and those that nobody reads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+
+from mcp_agent_eval.backend.checkup import SECRET_PREFIX
+from mcp_agent_eval.cli.doctor.findings import Finding, fail, ok, warn
+from mcp_agent_eval.errors import NotConfigured
+from mcp_agent_eval.settings import PREFIX, Settings
+
+_ABOUT = "settings"
+
+
+def known_variables() -> list[str]:
+    """The environment variables that are read, but for secrets, whose names are the user's."""
+    return [
+        str(field.validation_alias or PREFIX + name.upper()) for name, field in Settings.model_fields.items()
+    ]
+
+
+def read_settings() -> tuple[Settings, list[Finding]]:
+    """The settings as far as they fit, and what does not."""
+    given = [name for name in os.environ if name.upper() in known_variables()]
+    misfits = {name: problem for name in given if (problem := _problem_with([name]))}
+    found = [_misfit(problem) for problem in misfits.values()]
+    good = [name for name in given if name not in misfits]
+    if together := _problem_with(good):
+        found.append(_misfit(together))
+        good = []
+    with _only(good):
+        settings = Settings.read()
+    found += unknown_variables(os.environ, "the environment")
+    return settings, found or [ok(_ABOUT, _all_well(given))]
+
+
+def unknown_variables(names: Iterable[str], where: str) -> Iterator[Finding]:
+    """Those that look like ours and that nobody reads, with the nearest that somebody does."""
+    for name in sorted(names):
+        upper = name.upper()
+        if (
+            upper.startswith(PREFIX)
+            and upper not in known_variables()
+            and not upper.startswith(SECRET_PREFIX)
+        ):
+            yield warn(_ABOUT, f"{name} in {where} is no setting, and nobody reads it.", _nearest(upper))
+
+
+def _nearest(name: str) -> str:
+    """What may be meant. The prefix, which is the longest part of most names, says nothing."""
+    known = {variable.removeprefix(PREFIX): variable for variable in known_variables()}
+    near = get_close_matches(name.removeprefix(PREFIX), known, n=1)
+    return f"Did you mean {known[near[0]]}?" if near else "See docs/settings.md for those there are."
+
+
+def _all_well(given: Collection[str]) -> str:
+    return (
+        f"All fit; set are: {', '.join(sorted(given))}." if given else "None is set, so that defaults apply."
+    )
+
+
+def _misfit(problem: NotConfigured) -> Finding:
+    return fail(_ABOUT, problem.message, "Correct the variable; docs/settings.md says what it takes.")
+
+
+def _problem_with(names: Collection[str]) -> NotConfigured | None:
+    """What is wrong with these variables, all others being left out."""
+    with _only(names):
+        try:
+            Settings.read()
+        except NotConfigured as exc:
+            return exc
+    return None
+
+
+@contextmanager
+def _only(names: Collection[str]) -> Generator[None]:
+    """The environment with no other variables of ours than these."""
+    known = known_variables()
+    hidden = {name: os.environ[name] for name in os.environ if name.upper() in known and name not in names}
+    for name in hidden:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)

@@ -1,0 +1,84 @@
+"""The `worker` command: carries out runs that others start, on a database that they share."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractContextManager, nullcontext, suppress
+
+import anyio
+import click
+
+from mcp_agent_eval.backend.base import Backend
+from mcp_agent_eval.backend.connect import connect
+from mcp_agent_eval.backend.upkeep import refuse_hosted
+from mcp_agent_eval.background import background_tasks
+from mcp_agent_eval.cli.ci.lines import run_line, say
+from mcp_agent_eval.errors import EvalError, NotConfigured
+from mcp_agent_eval.settings import Settings
+
+_MOVES_BEHIND = 1000
+"""More than ever wait to be looked at: by then a run that is over may have moved several times."""
+
+
+@click.command()
+@click.option(
+    "--concurrency",
+    metavar="N",
+    type=click.IntRange(1),
+    help="How many runs at once. AGENT_EVAL_MAX_CONCURRENCY, unless given.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Tell of every run that ends.")
+def worker(concurrency: int | None, verbose: bool) -> None:
+    """Carry out runs that servers and scripts start on the same database, until a signal ends it.
+
+    It takes only runs whose models it has a key for. What it has not finished in the end goes back to the queue.
+    """
+    given = {} if concurrency is None else {"max_concurrency": concurrency}
+    settings = Settings.read(**given)
+    refuse_hosted(settings)
+    if not settings.max_concurrency:
+        raise NotConfigured(
+            "AGENT_EVAL_MAX_CONCURRENCY is 0: a worker would carry out nothing.",
+            hint="Say how many runs it may carry out at once: mcp-agent-eval worker --concurrency 16.",
+        )
+    anyio.run(_work, settings, verbose)
+
+
+async def _work(settings: Settings, verbose: bool) -> None:
+    # Some send a signal twice. So it is listened to until everything is given back.
+    with _told_to_stop() as signals:
+        async with connect(settings) as link:
+            where = (await link.backend.capabilities()).address
+            say(f"Working on {where}, up to {settings.max_concurrency} runs at once; Ctrl-C gives them back.")
+            async with background_tasks() as tasks:
+                if verbose:
+                    tasks.start_soon(_tell_of_runs, link.backend)
+                received = await anext(signals)
+        say(f"Stopped by {received.name}; what was not finished is back in the queue.")
+
+
+def _told_to_stop() -> AbstractContextManager[AsyncIterator[signal.Signals]]:
+    """Signals by which this process is asked to end. Windows has none for an event loop: there, Ctrl-C cancels what
+    is under way."""
+    if sys.platform == "win32":
+        return nullcontext(_never())
+    return anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM)
+
+
+async def _never() -> AsyncGenerator[signal.Signals]:
+    await anyio.sleep_forever()
+    yield signal.SIGINT
+
+
+async def _tell_of_runs(backend: Backend) -> None:
+    """A line for every run that ends here. What cannot be read is no reason to stop working."""
+    told: deque[str] = deque(maxlen=_MOVES_BEHIND)
+    async with backend.moved_runs() as moved:
+        async for id in moved:
+            with suppress(EvalError):
+                if id not in told and (run := await backend.run(id)).is_final:
+                    told.append(id)
+                    say(run_line(run))
