@@ -15,10 +15,11 @@ import pytest
 from psycopg import errors
 
 from mcp_agent_eval.engine.store import postgres, queue, runs
+from mcp_agent_eval.engine.store.addresses import shown
 from mcp_agent_eval.engine.store.database import QUEUE, Connection
 from mcp_agent_eval.engine.store.opening import open_database
 from mcp_agent_eval.engine.store.postgres import PostgresDatabase, open_postgres
-from mcp_agent_eval.engine.store.postgres_server import explained, shown
+from mcp_agent_eval.engine.store.postgres_server import explained
 from mcp_agent_eval.engine.store.units import InDoubt
 from mcp_agent_eval.errors import StoreError, StoreTooNew
 from mcp_agent_eval.types import RunFilter

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 
 from mcp_agent_eval.backend.base import Reference
 from mcp_agent_eval.engine.billing import Prices
@@ -13,8 +13,8 @@ from mcp_agent_eval.engine.models import Models
 from mcp_agent_eval.engine.references import References
 from mcp_agent_eval.engine.runs import Runs
 from mcp_agent_eval.engine.signals import Signals
+from mcp_agent_eval.engine.store.addresses import shown
 from mcp_agent_eval.engine.store.opening import open_database
-from mcp_agent_eval.engine.store.postgres_server import shown
 from mcp_agent_eval.engine.webhooks.fire import Webhooks
 from mcp_agent_eval.engine.worker import Worker
 from mcp_agent_eval.engine.workshop import Workshop
@@ -128,21 +128,16 @@ async def open_embedded(settings: Settings) -> AsyncGenerator[EmbeddedBackend]:
         StoreError: the database cannot be opened.
     """
     signals = Signals()
-    database = await open_database(settings.database_url, signals.hear)
-    lanes = Lanes(database)
-    models = Models(settings, lanes.gate)
-    webhooks = Webhooks(allow_private=settings.allow_private_addresses)
-    workshop = Workshop(settings, database, lanes, models, Prices(settings.prices), signals, webhooks)
-    worker = Worker(workshop)
-    try:
-        async with worker.working():
-            yield EmbeddedBackend(
-                shown(settings.database_url),
-                Catalogue(database),
-                References(database),
-                Runs(workshop),
-                signals,
-            )
-    finally:
-        await models.aclose()
-        await database.aclose()
+    async with aclosing(await open_database(settings.database_url, signals.hear)) as database:
+        lanes = Lanes(database)
+        webhooks = Webhooks(allow_private=settings.allow_private_addresses)
+        async with aclosing(Models(settings, lanes.gate)) as models:
+            workshop = Workshop(settings, database, lanes, models, Prices(settings.prices), signals, webhooks)
+            async with Worker(workshop).working():
+                yield EmbeddedBackend(
+                    shown(settings.database_url),
+                    Catalogue(database),
+                    References(database),
+                    Runs(workshop),
+                    signals,
+                )

@@ -15,6 +15,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 from uuid import uuid4
 
+from mcp_agent_eval.engine.store.addresses import shown
 from mcp_agent_eval.engine.store.database import Row, Work
 from mcp_agent_eval.engine.store.listener import Listener
 from mcp_agent_eval.engine.store.migrate import is_current, migrate
@@ -26,7 +27,6 @@ from mcp_agent_eval.engine.store.postgres_server import (
     has_collided,
     is_away,
     require_driver,
-    shown,
 )
 from mcp_agent_eval.engine.store.statements import Dialect, Query, load_queries
 from mcp_agent_eval.engine.store.texts import escape, unescape_all

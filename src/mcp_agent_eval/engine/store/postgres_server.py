@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, LiteralString
 
+from mcp_agent_eval.engine.store.addresses import shown
 from mcp_agent_eval.errors import NotConfigured, StoreError
 
 if TYPE_CHECKING:
@@ -18,12 +18,6 @@ PATIENCE = 15.0
 """Seconds to wait for another process that shuts us out, or for a server that restarts."""
 
 _SETTINGS = (f"SET search_path TO {SCHEMA}", f"SET lock_timeout TO '{PATIENCE:g}s'")
-_PASSWORD = re.compile(r"(?<=://)([^/@]*?):[^/]*@|(?<=[?&]password=)[^&]*")
-
-
-def shown(url: str) -> str:
-    """The address without its password."""
-    return _PASSWORD.sub(lambda match: f"{match[1]}:***@" if match[1] is not None else "***", url)
 
 
 def require_driver() -> None:

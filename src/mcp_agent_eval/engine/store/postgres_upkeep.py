@@ -9,8 +9,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import LiteralString
 
+from mcp_agent_eval.engine.store.addresses import shown
 from mcp_agent_eval.engine.store.new_file import new_file
-from mcp_agent_eval.engine.store.postgres_server import SCHEMA, connect, explained, require_driver, shown
+from mcp_agent_eval.engine.store.postgres_server import SCHEMA, connect, explained, require_driver
 from mcp_agent_eval.errors import NotConfigured, StoreError
 
 _DUMP = "pg_dump"

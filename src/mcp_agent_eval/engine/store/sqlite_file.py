@@ -9,6 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mcp_agent_eval.engine.store.addresses import shown
 from mcp_agent_eval.engine.store.file_systems import network_of
 from mcp_agent_eval.errors import StoreError
 
@@ -31,7 +32,7 @@ def locate(where: str | Path) -> Path:
     name = text.removeprefix(_SCHEME)
     if "://" in name or name.startswith("sqlite:"):
         raise StoreError(
-            f"{text!r} is not the address of a SQLite file.",
+            f"{shown(text)!r} is not the address of a SQLite file.",
             hint=f"Write {_SCHEME}evals.db, or {_SCHEME}/data/evals.db for an absolute path.",
         )
     if name in {"", ".", ":memory:"}:
