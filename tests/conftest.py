@@ -6,9 +6,9 @@ import os
 
 import pytest
 
-from tests.postgres import postgres, postgres_url
+from tests.postgres import database_url, postgres, postgres_url
 
-__all__ = ["postgres", "postgres_url"]
+__all__ = ["database_url", "postgres", "postgres_url"]
 
 
 @pytest.fixture
@@ -20,5 +20,5 @@ def anyio_backend() -> str:
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test may reach a real provider because a developer's key is set."""
     for name in list(os.environ):
-        if name.startswith(("AGENT_EVAL_", "OPENAI_", "ANTHROPIC_")):
+        if name.startswith(("AGENT_EVAL_", "OPENAI_", "ANTHROPIC_", "OTEL_")):
             monkeypatch.delenv(name)

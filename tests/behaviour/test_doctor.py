@@ -13,9 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
-import uvicorn
 from click.testing import CliRunner, Result
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -31,6 +29,7 @@ from mcp_agent_eval.cli.hosts import Launch
 from mcp_agent_eval.cli.main import commands
 from mcp_agent_eval.settings import Settings
 from tests.legs import served
+from tests.running import running
 from tests.support import OFFLINE, free_port
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "doctor.md").read_text(encoding="utf-8")
@@ -247,16 +246,8 @@ async def lists(answer: Response) -> AsyncIterator[tuple[str, list[Request]]]:
         asked.append(request)
         return answer
 
-    port = free_port()
-    app = Starlette(routes=[Route("/v1/models", models)])
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", lifespan="off"))
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server.serve)
-        with anyio.fail_after(10):
-            while not server.started:
-                await anyio.lowlevel.checkpoint()
-        yield f"http://127.0.0.1:{port}", asked
-        server.should_exit = True
+    async with running(Starlette(routes=[Route("/v1/models", models)])) as address:
+        yield address, asked
 
 
 def listing(*names: str) -> JSONResponse:

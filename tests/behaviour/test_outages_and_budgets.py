@@ -29,13 +29,6 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lanes, "_FIRST_PAUSE", 0.05)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "postgres":
-        return request.getfixturevalue("postgres_url")
-    return f"sqlite:///{tmp_path / 'evals.db'}"
-
-
 @pytest.fixture
 def one_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'evals.db'}"
@@ -117,33 +110,35 @@ def refusing(status: int, when: Callable[[int], bool], **headers: str) -> Callab
 
 
 class TestPatience:
-    async def test_a_provider_that_asks_for_patience_fails_no_run(self, url: str) -> None:
+    async def test_a_provider_that_asks_for_patience_fails_no_run(self, database_url: str) -> None:
         answer = refusing(429, lambda call: call % 3 == 1, **{"retry-after-ms": "40"})
-        async with provider(answer) as model, opened(url, model) as backend:
+        async with provider(answer) as model, opened(database_url, model) as backend:
             started = await backend.start_suite_run(await suite_of(backend, 12))
             ended = await final_suite(backend, started.suite_run_id)
             assert (ended.completed, ended.errored) == (12, 0)
             calls = [call for run in ended.runs for call in await backend.calls(run.id)]
         assert sum(call.attempts for call in calls if call.model == "openai:p") == len(model.asked)
 
-    async def test_one_call_that_is_refused_holds_back_the_calls_of_every_process(self, url: str) -> None:
+    async def test_one_call_that_is_refused_holds_back_the_calls_of_every_process(
+        self, database_url: str
+    ) -> None:
         """The second engine was never refused anything, and waits all the same."""
         answer = refusing(429, lambda call: call == 1, **{"retry-after": "60"})
-        async with provider(answer) as model, opened(url, model) as first:
+        async with provider(answer) as model, opened(database_url, model) as first:
             run = await one_run(first)
             with anyio.fail_after(10):
                 while not (run := await first.wait_run(run.id, 1)).waiting_for:
                     pass
-            async with opened(url, model) as second:
+            async with opened(database_url, model) as second:
                 other = await second.start_run(run.case_id or "")
                 assert (await second.wait_run(other.id, 1.5)).started_at is None
         assert len(model.asked) == 2
 
 
 class TestOutages:
-    async def test_a_run_goes_on_when_a_model_that_was_away_is_back(self, url: str) -> None:
+    async def test_a_run_goes_on_when_a_model_that_was_away_is_back(self, database_url: str) -> None:
         away = refusing(503, lambda call: call in (2, 3, 4))
-        async with provider(away) as model, opened(url, model) as backend:
+        async with provider(away) as model, opened(database_url, model) as backend:
             run = await final(backend, (await one_run(backend)).id)
             assert (run.status, run.termination_reason) == ("completed", "persona_goodbye")
             said = [turn.text for turn in await backend.turns(run.id) if turn.role == "persona"]
@@ -217,7 +212,7 @@ class TestOutages:
 
 
 class TestLimits:
-    async def test_a_models_limit_holds_over_all_processes(self, url: str) -> None:
+    async def test_a_models_limit_holds_over_all_processes(self, database_url: str) -> None:
         at_once = most = 0
 
         async def answer(body: dict[str, Any]) -> str:
@@ -231,15 +226,15 @@ class TestLimits:
 
         async with provider(answer) as model:
             limit = {"model_concurrency": {"openai:p": 2}}
-            async with opened(url, model, **limit) as first, opened(url, model, **limit):
+            async with opened(database_url, model, **limit) as first, opened(database_url, model, **limit):
                 started = await first.start_suite_run(await suite_of(first, 10))
                 assert (await final_suite(first, started.suite_run_id)).completed == 10
         assert most == 2
 
-    async def test_who_executes_nothing_leaves_runs_to_others(self, url: str) -> None:
-        async with provider(caller) as model, opened(url, model, max_concurrency=0) as idle:
+    async def test_who_executes_nothing_leaves_runs_to_others(self, database_url: str) -> None:
+        async with provider(caller) as model, opened(database_url, model, max_concurrency=0) as idle:
             run = await one_run(idle)
-            async with opened(url, model):
+            async with opened(database_url, model):
                 assert (await final(idle, run.id)).status == "completed"
 
 
@@ -255,9 +250,11 @@ class TestBudgets:
         assert turns
         assert all(body["max_tokens"] for body in model.asked)
 
-    async def test_a_suite_run_stops_before_its_ceiling_and_says_what_was_run(self, url: str) -> None:
+    async def test_a_suite_run_stops_before_its_ceiling_and_says_what_was_run(
+        self, database_url: str
+    ) -> None:
         async with provider(caller) as model:
-            async with opened(url, model, suite_budget=0.06, max_concurrency=2) as backend:
+            async with opened(database_url, model, suite_budget=0.06, max_concurrency=2) as backend:
                 started = await backend.start_suite_run(await suite_of(backend, 12))
                 ended = await final_suite(backend, started.suite_run_id)
         assert ended.cost_usd <= 0.06
@@ -268,11 +265,13 @@ class TestBudgets:
         digest = suite_run_digest(ended, "S")
         assert digest["stopped"] == ended.stopped
 
-    async def test_the_days_ceiling_holds_for_all_runs_and_processes_together(self, url: str) -> None:
+    async def test_the_days_ceiling_holds_for_all_runs_and_processes_together(
+        self, database_url: str
+    ) -> None:
         async with provider(caller) as model:
             async with (
-                opened(url, model, day_budget=0.06) as first,
-                opened(url, model, day_budget=0.06) as other,
+                opened(database_url, model, day_budget=0.06) as first,
+                opened(database_url, model, day_budget=0.06) as other,
             ):
                 suite = await suite_of(first, 8)
                 started = [await one.start_suite_run(suite) for one in (first, other)]

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -30,14 +29,6 @@ LEASE = timedelta(seconds=30)
 FOREVER = 1_000_000
 
 _ticks = count()
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where a database of every dialect may be made."""
-    if request.param == "postgres":
-        return request.getfixturevalue("postgres_url")
-    return str(tmp_path / "evals.db")
 
 
 @pytest.fixture

@@ -28,8 +28,6 @@ from tests.contract.test_store_processes import command, next_line, started
 from tests.contract.test_store_sqlite import file_size_limit
 from tests.postgres import new_database
 
-database_url = support.database_url
-
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:

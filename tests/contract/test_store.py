@@ -49,7 +49,7 @@ from tests.contract.store_support import (
 )
 from tests.support import shared_path
 
-database, database_url = support.database, support.database_url
+database = support.database
 
 ANY_CHARACTER = st.characters(exclude_categories=())
 

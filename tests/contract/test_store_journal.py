@@ -14,7 +14,7 @@ from mcp_agent_eval.types import Json, ToolUse, Turn
 from tests.contract import store_support as support
 from tests.contract.store_support import claim, finish, later, new_id, new_run, queued, run
 
-database, database_url = support.database, support.database_url
+database = support.database
 
 
 def body(said: int, **rest: object) -> Json:

@@ -14,7 +14,7 @@ from mcp_agent_eval.types.key import SCOPES, ApiKey
 from tests.contract import store_support as support
 from tests.contract.store_support import later, new_id
 
-database, database_url = support.database, support.database_url
+database = support.database
 
 
 def key(**fields: Any) -> ApiKey:

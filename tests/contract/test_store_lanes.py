@@ -14,7 +14,7 @@ from mcp_agent_eval.engine.store.queue import Spent, Totals
 from tests.contract import store_support as support
 from tests.contract.store_support import claim, finish, later, new_run, new_suite_run, queued, run
 
-database, database_url = support.database, support.database_url
+database = support.database
 
 MODELS = ["fast", "slow", "judge"]
 

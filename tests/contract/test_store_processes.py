@@ -21,7 +21,6 @@ from mcp_agent_eval.types import RunFilter
 from tests.contract import store_support as support
 from tests.contract.store_support import Background, new_run, new_suite_run, queued
 
-database_url = support.database_url
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -13,7 +13,7 @@ from mcp_agent_eval.types import Evaluation
 from tests.contract import store_support as support
 from tests.contract.store_support import claim, finish, later, new_run, new_suite_run, queued, run
 
-database, database_url = support.database, support.database_url
+database = support.database
 
 
 def ids(claims: list[Claim]) -> list[str]:

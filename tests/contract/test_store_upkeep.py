@@ -42,7 +42,7 @@ from tests.contract.store_support import (
 from tests.contract.test_backend import make_case
 from tests.support import OFFLINE
 
-database, database_url = support.database, support.database_url
+database = support.database
 
 DAY = 24 * 3600.0
 NOW = NOON + timedelta(days=100)

@@ -23,14 +23,11 @@ from mcp_agent_eval.engine.store import runs
 from mcp_agent_eval.engine.store.opening import open_database
 from mcp_agent_eval.settings import Settings
 from mcp_agent_eval.types import RunFilter, now
-from tests.contract import store_support as support
 from tests.contract.store_support import new_run, queued
 from tests.contract.test_backend import make_case, settled
 from tests.contract.test_store_processes import next_line
 from tests.provider import provider
 from tests.support import OFFLINE
-
-database_url = support.database_url
 
 
 def environment(database_url: str, **settings: str) -> dict[str, str]:
