@@ -5,9 +5,16 @@ from __future__ import annotations
 import gc
 import sys
 
+from mcp_agent_eval.telemetry import exported_spans
+
 
 def main() -> None:
     """Serve on stdio, or do what the arguments say."""
+    with exported_spans():
+        _main()
+
+
+def _main() -> None:
     if len(sys.argv) == 1:
         # What is imported stays: to look through it for garbage again and again takes a tenth of the start.
         gc.disable()

@@ -23,9 +23,10 @@ import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from mcp_agent_eval.engine.llm.anthropic import AnthropicWire
-from mcp_agent_eval.engine.llm.http_model import HttpModel, RetryPolicy
+from mcp_agent_eval.engine.llm.http_model import HttpModel
 from mcp_agent_eval.engine.llm.messages import Message, ModelRequest, ToolSpec
 from mcp_agent_eval.engine.llm.openai import OpenAIWire
+from mcp_agent_eval.engine.llm.retries import RetryPolicy
 from mcp_agent_eval.engine.llm.wire import OPENING, Wire
 from mcp_agent_eval.errors import ModelError, NotConfigured
 from mcp_agent_eval.types import Json, now

@@ -73,7 +73,6 @@ class TestTokens:
             {"scope": BOTH, "sub": None, "client_id": "maya"},
             {"scope": BOTH, "aud": ["other", RESOURCE]},
             {"scope": BOTH, "iss": f"{ISSUER}/"},
-            {"scope": BOTH, "exp": int(time.time()) - 5},
         ],
         ids=lambda claims: next(iter(claims)),
     )
@@ -82,6 +81,9 @@ class TestTokens:
     ) -> None:
         caller = await issuer.check(server.token(**claims))
         assert (caller.name, caller.scopes) == ("oauth:maya", set(BOTH.split()))
+
+    async def test_clocks_may_differ_a_little(self, server: AuthorizationServer, issuer: OAuthIssuer) -> None:
+        assert (await issuer.check(server.token(exp=int(time.time()) - 5))).name == "oauth:maya"
 
     @pytest.mark.parametrize("claims", [{}, {"scope": "openid"}, {"scope": 7}, {"scp": [7, None]}])
     async def test_a_token_without_our_scopes_may_do_nothing(
@@ -97,7 +99,7 @@ class TestTokens:
             ({"iss": "https://evil.example.com"}, "another issuer"),
             ({"iss": None}, "lacks one of"),
             ({"exp": None}, "lacks one of"),
-            ({"nbf": int(time.time()) + 600}, "not valid yet"),
+            ({"nbf": int(time.time()) + 36_000}, "not valid yet"),
             ({"header": {"kid": "unknown"}}, "not signed by"),
             ({"header": {"alg": "none"}, "key": ""}, "algorithm"),
             ({"header": {"alg": "HS256"}, "key": "x" * 32}, "algorithm"),

@@ -56,6 +56,8 @@ CASES = {entry["name"]: entry for entry in PACK["cases"]}
 class Unrecorded:
     """A journal that asks and forgets."""
 
+    recalled = False
+
     async def ask(self, model: Model, request: ModelRequest) -> ModelReply:
         return await model.complete(request)
 

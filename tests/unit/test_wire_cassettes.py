@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from mcp_agent_eval.engine.llm.anthropic import AnthropicWire
-from mcp_agent_eval.engine.llm.http_model import RetryPolicy
 from mcp_agent_eval.engine.llm.messages import Message, ModelReply, ModelRequest
 from mcp_agent_eval.engine.llm.openai import OpenAIWire
+from mcp_agent_eval.engine.llm.retries import RetryPolicy
 from mcp_agent_eval.engine.llm.wire import Wire
 from mcp_agent_eval.errors import ModelError
 from mcp_agent_eval.types import Json

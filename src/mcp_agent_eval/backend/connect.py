@@ -6,8 +6,12 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
+import anyio
+from anyio import to_thread
+
 from mcp_agent_eval.backend.base import Backend
 from mcp_agent_eval.settings import Settings
+from mcp_agent_eval.telemetry import flush_spans
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +35,13 @@ async def connect(settings: Settings | None = None) -> AsyncGenerator[Connection
         StoreError: the database cannot be used.
     """
     settings = settings or Settings.read()
-    async with _open(settings) as backend:
-        yield Connection(backend, settings)
+    try:
+        async with _open(settings) as backend:
+            yield Connection(backend, settings)
+    finally:
+        # Whoever leaves on a signal closes this last, and leaves nobody else the time to send what was traced.
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(flush_spans)
 
 
 def _open(settings: Settings) -> AbstractAsyncContextManager[Backend]:

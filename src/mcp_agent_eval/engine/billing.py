@@ -9,10 +9,13 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from mcp_agent_eval.engine.llm.messages import Usage
+from mcp_agent_eval.engine.llm.names import split
 
 NANO = 1_000_000_000
 NANO_PER_CENT = NANO // 100
 _FREE = "offline"
+_PROTOCOL = "-responses"
+"""What pydantic-ai adds to a provider's name for the other of its two protocols."""
 
 
 class Prices:
@@ -30,7 +33,7 @@ class Prices:
         """
         if model == _FREE:
             return 0
-        provider, _, name = model.partition(":")
+        provider, name = split(model)
         own = self._table.get(model) or self._table.get(name)
         if own is not None:
             return _by_own_table(own, usage)
@@ -48,7 +51,7 @@ class Prices:
             cache_write_tokens=usage.cache_write or None,
         )
         try:
-            price = calc_price(tokens, name, provider_id=provider)
+            price = calc_price(tokens, name, provider_id=provider.removesuffix(_PROTOCOL))
         except (LookupError, ValueError):
             self._unknown.add(model)
             return None

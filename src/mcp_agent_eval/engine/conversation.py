@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 from uuid import UUID, uuid5
 
 from mcp_agent_eval.engine.farewells import parted_twice
 from mcp_agent_eval.engine.llm.messages import ToolCall
 from mcp_agent_eval.engine.participants.base import Agent, Journal, Persona, Said
 from mcp_agent_eval.engine.tools import Tools, failed, result_text
+from mcp_agent_eval.engine.tracing.steps import tell_recalled, turn_span
 from mcp_agent_eval.errors import EvalError
 from mcp_agent_eval.types import TerminationReason, ToolUse, Turn, TurnRole
 
@@ -78,7 +80,7 @@ class Conversation:
         """
         ending = await self._open()
         while ending is None:
-            ending = await self._persona_turn() or await self._agent_turn()
+            ending = await self._turn_of("persona") or await self._turn_of("agent")
         return ending
 
     async def _open(self) -> Ending | None:
@@ -86,9 +88,16 @@ class Conversation:
             return None
         greeting = self._agent.greet()
         if greeting is None:
-            return await self._agent_turn()
+            return await self._turn_of("agent")
         self._persona.hear(greeting.text)
         return await self._settle([*self._event_rows(greeting), *self._agent_rows(greeting)])
+
+    async def _turn_of(self, role: Literal["persona", "agent"]) -> Ending | None:
+        with turn_span(role, len(self.turns)):
+            ending = await (self._persona_turn() if role == "persona" else self._agent_turn())
+            if self._journal.recalled:
+                tell_recalled()
+        return ending
 
     async def _persona_turn(self) -> Ending | None:
         said = await self._persona.speak()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -22,6 +23,7 @@ from mcp_agent_eval.engine.store import queue, runs
 from mcp_agent_eval.engine.store.database import Connection
 from mcp_agent_eval.engine.store.journal import Replies, outcomes, replies
 from mcp_agent_eval.engine.store.queue import Claim, Outcome
+from mcp_agent_eval.engine.tracing.runs import run_span, tell_outcome, tell_unsettled
 from mcp_agent_eval.engine.workshop import Workshop
 from mcp_agent_eval.errors import BudgetExceeded, EvalError, StoreError
 from mcp_agent_eval.types import AgentDraft, Run, RunStatus, ToolUse, now
@@ -66,10 +68,21 @@ async def execute(workshop: Workshop, claim: Claim) -> None:
         workshop.signals.ring(work.run.id, work.run.suite_run_id)
 
     journal = _journal(workshop, claim, work, changed)
-    try:
-        await _carry_on(workshop, work, journal)
-    except LeaseLost:
-        logger.info("run %s was taken over by another worker", claim.run_id)
+    with _span(workshop, claim, work):
+        try:
+            await _carry_on(workshop, work, journal)
+        except LeaseLost:
+            tell_unsettled("taken_over")
+            logger.info("run %s was taken over by another worker", claim.run_id)
+
+
+def _span(workshop: Workshop, claim: Claim, work: _Work) -> AbstractContextManager[None]:
+    return run_span(
+        work.run,
+        claim.epoch,
+        workshop.origins.of(claim.run_id),
+        with_text=workshop.settings.trace_content,
+    )
 
 
 async def _carry_on(workshop: Workshop, work: _Work, journal: RunJournal) -> None:
@@ -77,12 +90,13 @@ async def _carry_on(workshop: Workshop, work: _Work, journal: RunJournal) -> Non
     try:
         outcome = await _carry_out(workshop, work, journal)
     except ModelAway as exc:
+        tell_unsettled("postponed")
         await journal.postpone(exc.message)
     except BudgetExceeded as exc:
-        await journal.finish(_outcome(_broken(exc), None, _started(work)))
+        await journal.finish(tell_outcome(_outcome(_broken(exc), None, _started(work))))
         await _stop_suite_run(workshop, work.run, exc)
     else:
-        await journal.finish(outcome)
+        await journal.finish(tell_outcome(outcome))
 
 
 async def _stop_suite_run(workshop: Workshop, run: Run, exc: BudgetExceeded) -> None:

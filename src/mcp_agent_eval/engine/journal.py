@@ -25,6 +25,7 @@ from mcp_agent_eval.engine.llm.messages import (
 from mcp_agent_eval.engine.store import journal as store
 from mcp_agent_eval.engine.store import queue
 from mcp_agent_eval.engine.store.database import Connection, Database, Work
+from mcp_agent_eval.engine.tracing.calls import completed
 from mcp_agent_eval.errors import EvalError, ModelError
 from mcp_agent_eval.types import ModelRole, Turn
 
@@ -191,7 +192,7 @@ class RunJournal:
         request = self._budget.bounded(request)
         reservation = await self._budget.reserve(model.name, request, self._spent())
         try:
-            reply = await model.complete(request)
+            reply = await completed(model, request)
         except ModelError as exc:
             self._pending.append(self._failed(model, request, exc))
             await self._budget.settle(reservation, 0)

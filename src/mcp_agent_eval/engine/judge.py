@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mcp_agent_eval.engine.llm.messages import Message, Model, ModelRequest
 from mcp_agent_eval.engine.participants.base import Asks
+from mcp_agent_eval.engine.tracing.steps import judge_span, tell_verdict
 from mcp_agent_eval.errors import ModelError
 from mcp_agent_eval.types import Assertion, AssertionResult, Evidence, Turn
 from mcp_agent_eval.types.lines import hanging
@@ -61,6 +62,10 @@ class Judge:
         Raises:
             ModelError: the judge could not be reached, or twice gave no verdict.
         """
+        with judge_span(assertion.type):
+            return tell_verdict(await self._decide(assertion, turns))
+
+    async def _decide(self, assertion: Assertion, turns: Sequence[Turn]) -> AssertionResult:
         request = _request(assertion.rubric or "", turns)
         for _ in range(2):
             reply = await self._journal.ask(self._model, request)

@@ -7,14 +7,14 @@ worker brings up to date whenever it looks for runs.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import anyio
 
 from mcp_agent_eval.engine.store import lanes
-from mcp_agent_eval.engine.store.database import Database
+from mcp_agent_eval.engine.store.database import Connection, Database, Work
 from mcp_agent_eval.engine.store.lanes import LaneState
 from mcp_agent_eval.errors import FailureKind, ModelError
 from mcp_agent_eval.types import now
@@ -81,16 +81,21 @@ class Lanes:
         self._database = database
         self._states: dict[str, LaneState] = {}
         self._ahead = timedelta()
+        self._told = 0
+        self._telling = 0
         self._turned = anyio.Event()
 
     def gate(self, name: str) -> Lane:
         """The gate of one lane."""
         return Lane(self, name)
 
-    def learn(self, states: Mapping[str, LaneState], at: datetime) -> None:
-        """Take over what the database says, which goes by a clock of its own; `at` is its time."""
-        self._states = dict(states)
+    async def refresh(self) -> None:
+        """Take over what the database says, which goes by a clock of its own; but for what was told meanwhile."""
+        told = self._told
+        states, at = await self._database.read(_all)
         self._ahead = at - now()
+        if not self._telling and told == self._told:
+            self._states = states
         self._turned.set()
         self._turned = anyio.Event()
 
@@ -115,11 +120,13 @@ class Lanes:
                 await self._turned.wait()
 
     async def answered(self, name: str) -> None:
-        """An answer came: the lane is open, for everybody."""
+        """An answer came: the lane is open, for everybody. One that was asked for before a pause says nothing of it."""
         state, at = self._state(name), self._now()
-        if state.pauses or state.answered_at is None or at - state.answered_at > _REMEMBERED:
+        if state.is_paused(at):
+            self._states[name] = state._replace(answered_at=at)
+        elif state.pauses or state.answered_at is None or at - state.answered_at > _REMEMBERED:
             self._states[name] = LaneState(name, answered_at=at)
-            await self._database.write(lambda connection: lanes.answered(connection, name, at))
+            await self._tell(lambda connection: lanes.answered(connection, name, at))
 
     async def refused(self, name: str, failure: ModelError) -> None:
         """The provider asked for patience, or is away: pause the lane for everybody."""
@@ -133,15 +140,28 @@ class Lanes:
             pauses=state.pauses + (not state.is_paused(at)),
             reason=failure.message,
         )
-        await self._database.write(
+        await self._tell(
             lambda connection: lanes.pause(connection, name, now=at, until=until, reason=failure.message)
         )
+
+    async def _tell(self, work: Work[None]) -> None:
+        """What was read before this is written, is older than what this process knows."""
+        self._telling += 1
+        try:
+            await self._database.write(work)
+        finally:
+            self._telling -= 1
+            self._told += 1
 
     def _now(self) -> datetime:
         return now() + self._ahead
 
     def _state(self, name: str) -> LaneState:
         return self._states.get(name, LaneState(name))
+
+
+def _all(connection: Connection) -> tuple[dict[str, LaneState], datetime]:
+    return lanes.all(connection), connection.now()
 
 
 def _pause(state: LaneState, failure: ModelError, at: datetime) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mcp_agent_eval.engine.llm.messages import Model
+from mcp_agent_eval.engine.llm.names import THROUGH, is_through, split
 from mcp_agent_eval.errors import NotConfigured
 from mcp_agent_eval.settings import PREFIX, Settings
 from mcp_agent_eval.types import ModelRole
@@ -13,7 +14,8 @@ from mcp_agent_eval.types import ModelRole
 if TYPE_CHECKING:
     import httpx2
 
-    from mcp_agent_eval.engine.llm.http_model import Gate
+    from mcp_agent_eval.engine.llm.pydantic_ai import PydanticAiModel
+    from mcp_agent_eval.engine.llm.retries import Gate, RetryPolicy
 
 OFFLINE = "offline"
 _DEFAULTS = {"openai": "gpt-5.4-mini", "anthropic": "claude-haiku-4-5"}
@@ -32,6 +34,8 @@ class Models:
         self._gate = gate
         self._open: dict[str, Model] = {}
         self._http: list[httpx2.AsyncClient] = []
+        self._through: list[PydanticAiModel] = []
+        self._unusable: set[str] = set()
 
     def name_for(self, role: ModelRole, chosen: str | None) -> str:
         """The model of a role: the one chosen on the record, else the setting, else the provider with a key.
@@ -51,18 +55,21 @@ class Models:
         return name
 
     def endpoint(self, name: str) -> str:
-        """Where calls to a model go."""
-        provider = name.partition(":")[0]
+        """Where calls to a model go; with pydantic-ai that is its own affair."""
+        provider = split(name)[0]
+        if is_through(name):
+            return f"{THROUGH}:{provider}"
         return OFFLINE if name == OFFLINE else f"{provider}@{self._base_url(provider)}"
 
     def lane(self, name: str) -> str:
         """A model and where calls to it go: what another process needs to reach, to take over a run."""
-        model = name.partition(":")[2]
-        return f"{self.endpoint(name)} {model}".rstrip()
+        return f"{self.endpoint(name)} {split(name)[1]}".rstrip()
 
     def reaches(self, lane: str) -> bool:
         """Whether this process can call what a lane leads to."""
-        endpoint = lane.partition(" ")[0]
+        endpoint, _, model = lane.partition(" ")
+        if is_through(endpoint):
+            return self._is_usable(f"{endpoint}:{model}")
         return endpoint == OFFLINE or endpoint in map(self.endpoint, self._reachable())
 
     def limit(self, lane: str) -> int | None:
@@ -79,7 +86,7 @@ class Models:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        for client in self._http:
+        for client in [*self._http, *self._through]:
             await client.aclose()
 
     def _setting(self, role: ModelRole) -> str | None:
@@ -98,15 +105,20 @@ class Models:
         return [name for name in _PROVIDERS if own or self._own_base(name) or self._key(name)]
 
     def _check(self, name: str) -> None:
-        provider, colon, model = name.partition(":")
+        provider, model = split(name)
         if name == OFFLINE:
             return
-        if provider not in _PROVIDERS or not colon or not model:
+        if not (provider and model) or not (provider in _PROVIDERS or is_through(name)):
             raise NotConfigured(
                 f"{name!r} is not a model. Write openai:NAME, anthropic:NAME or offline.",
-                hint=f"Any OpenAI-compatible server works as openai:NAME with {PREFIX}MODEL_BASE_URL.",
+                hint=f"Any OpenAI-compatible server works as openai:NAME with {PREFIX}MODEL_BASE_URL, any other "
+                f"provider as {THROUGH}:PROVIDER:NAME.",
             )
-        if provider not in self._reachable() and self._settings.max_concurrency:
+        if not self._settings.max_concurrency:
+            return
+        if is_through(name):
+            self.get(name)
+        elif provider not in self._reachable():
             raise NotConfigured(
                 f"{name} needs {provider.upper()}_API_KEY in the server's environment, or "
                 f"{PREFIX}MODEL_BASE_URL for a server of your own.",
@@ -128,12 +140,11 @@ class Models:
             from mcp_agent_eval.engine.llm.offline.model import OfflineModel
 
             return OfflineModel()
-        provider, _, model = name.partition(":")
-        return self._over_http(provider, model)
+        return self._through_pydantic_ai(name) if is_through(name) else self._over_http(*split(name))
 
     def _over_http(self, provider: str, model: str) -> Model:
         from mcp_agent_eval.engine.llm.anthropic import AnthropicWire
-        from mcp_agent_eval.engine.llm.http_model import HttpModel, RetryPolicy
+        from mcp_agent_eval.engine.llm.http_model import HttpModel
         from mcp_agent_eval.engine.llm.openai import OpenAIWire
 
         return HttpModel(
@@ -142,13 +153,45 @@ class Models:
             self.clients(),
             base_url=self._base_url(provider),
             key=self._key(provider),
-            policy=RetryPolicy(
-                timeout=self._settings.model_timeout,
-                deadline=self._settings.model_deadline,
-                attempts=self._settings.model_attempts,
-            ),
-            gate=self._gate(self.lane(f"{provider}:{model}")) if self._gate else None,
+            policy=self._policy(),
+            gate=self._gate_of(f"{provider}:{model}"),
         )
+
+    def _through_pydantic_ai(self, name: str) -> Model:
+        try:
+            from mcp_agent_eval.engine.llm.pydantic_ai import PydanticAiModel, open_model
+        except ImportError as exc:
+            raise NotConfigured(
+                f"{name} needs the package pydantic-ai-slim ({exc.name} is missing).",
+                hint='Install it beside this server: pip install "mcp-agent-eval[pydantic-ai]"',
+            ) from exc
+        model = open_model(name.removeprefix(f"{THROUGH}:"))
+        played = PydanticAiModel(name, model, policy=self._policy(), gate=self._gate_of(name))
+        self._through.append(played)
+        return played
+
+    def _is_usable(self, name: str) -> bool:
+        """Whether a model of pydantic-ai's can be called here. What is missing in a process stays missing."""
+        if name in self._unusable:
+            return False
+        try:
+            self.get(name)
+        except NotConfigured:
+            self._unusable.add(name)
+            return False
+        return True
+
+    def _policy(self) -> RetryPolicy:
+        from mcp_agent_eval.engine.llm.retries import RetryPolicy
+
+        return RetryPolicy(
+            timeout=self._settings.model_timeout,
+            deadline=self._settings.model_deadline,
+            attempts=self._settings.model_attempts,
+        )
+
+    def _gate_of(self, name: str) -> Gate | None:
+        return self._gate(self.lane(name)) if self._gate else None
 
     def clients(self) -> list[httpx2.AsyncClient]:
         """A few clients in place of one: a connection pool looks at every idle connection for each request,

@@ -50,6 +50,7 @@ class Runs:
 
     async def start(self, case_id: str, overrides: Json | None, key: str | None) -> Run:
         """Queue one execution of a case, or return the one that `key` started before."""
+        started_here = self._workshop.origins.here()
 
         def work(connection: Connection) -> Run:
             if key and (earlier := runs.by_idempotency_key(connection, key)):
@@ -58,6 +59,7 @@ class Runs:
             if case is None:
                 raise not_found("case", case_id)
             cast = Caster(connection, self._workshop.models).run(case, overrides)
+            started_here(cast.run.id)
             runs.insert(connection, [_new(cast, key=key)])
             return _with_case(cast.run, cast.snapshot)
 
@@ -81,6 +83,9 @@ class Runs:
         prepared = await self._database.read(
             lambda connection: self._prepare(connection, suite_id, overrides, key)
         )
+        started_here = self._workshop.origins.here()
+        for member in prepared[1]:
+            started_here(member.run.id)
         aggregate = await self._database.write(store)
         self._workshop.signals.hear(QUEUE)
         return aggregate

@@ -9,6 +9,7 @@ from anyio import to_thread
 
 from mcp_agent_eval.engine.assertions import check, score
 from mcp_agent_eval.engine.judge import Judge
+from mcp_agent_eval.engine.tracing.steps import tell_results
 from mcp_agent_eval.errors import ModelError
 from mcp_agent_eval.types import Assertion, AssertionResult, Evaluation, Turn
 
@@ -36,6 +37,7 @@ async def evaluate(
         except ModelError as exc:
             failure = exc
             results[index] = _undecided(assertion, f"not judged: {exc.message}")
+    tell_results(results)
     return Scored(score(results, threshold), failure)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from mcp_agent_eval.engine.llm.messages import ToolCall
 from mcp_agent_eval.engine.mocks.values import CannotMock, mock_tool_result
+from mcp_agent_eval.engine.tracing.steps import tell_use, tool_span
 from mcp_agent_eval.types import Json, Tool, ToolPolicy, ToolUse
 
 Fire = Callable[[Tool, ToolCall], Awaitable[ToolUse]]
@@ -62,11 +63,16 @@ class Tools:
 
     async def fire(self, call: ToolCall) -> ToolUse:
         """The outcome of a call that acts."""
-        return await self._acting.fire(self._tools[call.name], call)
+        with tool_span(call):
+            return tell_use(await self._acting.fire(self._tools[call.name], call))
 
     def mock(self, call: ToolCall) -> ToolUse:
         """The outcome of a call that does not act; a wrong call has an error for the agent to read, as a real one
         would."""
+        with tool_span(call):
+            return tell_use(self._made_up(call))
+
+    def _made_up(self, call: ToolCall) -> ToolUse:
         tool = self._tools.get(call.name)
         if tool is None:
             return failed(call, f"There is no tool {call.name!r}.")

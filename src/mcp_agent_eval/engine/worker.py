@@ -14,9 +14,8 @@ from anyio.abc import TaskGroup
 
 from mcp_agent_eval.background import background_tasks
 from mcp_agent_eval.engine.execution import execute
-from mcp_agent_eval.engine.store import claims, lanes, queue
+from mcp_agent_eval.engine.store import claims, queue
 from mcp_agent_eval.engine.store.database import QUEUE, Connection
-from mcp_agent_eval.engine.store.lanes import LaneState
 from mcp_agent_eval.engine.store.migrate import is_current
 from mcp_agent_eval.engine.store.queue import Claim
 from mcp_agent_eval.engine.workshop import Workshop
@@ -82,7 +81,7 @@ class Worker:
             for claim in await self._workshop.database.write(lambda connection: self._take(connection, room)):
                 self._running.add(claim.run_id)
                 tasks.start_soon(self._execute, claim)
-        self._workshop.lanes.learn(*await self._workshop.database.read(_lanes))
+        await self._workshop.lanes.refresh()
 
     async def _execute(self, claim: Claim) -> None:
         try:
@@ -136,7 +135,3 @@ class Worker:
 
 def _lease() -> timedelta:
     return timedelta(seconds=LEASE)
-
-
-def _lanes(connection: Connection) -> tuple[dict[str, LaneState], datetime]:
-    return lanes.all(connection), connection.now()

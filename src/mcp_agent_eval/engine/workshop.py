@@ -1,15 +1,16 @@
 """What the engine's parts share: one database, one set of models and of the lanes to them, one price list, one
-bell, one way to fire tools."""
+bell, one way to fire tools, one memory of where traced runs were started."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mcp_agent_eval.engine.billing import Prices
 from mcp_agent_eval.engine.lanes import Lanes
 from mcp_agent_eval.engine.models import Models
 from mcp_agent_eval.engine.signals import Signals
 from mcp_agent_eval.engine.store.database import Database
+from mcp_agent_eval.engine.tracing.runs import Origins
 from mcp_agent_eval.engine.webhooks.fire import Webhooks
 from mcp_agent_eval.settings import Settings
 
@@ -25,3 +26,4 @@ class Workshop:
     prices: Prices
     signals: Signals
     webhooks: Webhooks
+    origins: Origins = field(default_factory=Origins)

@@ -11,6 +11,7 @@ from mcp_agent_eval.engine.billing import NANO, Prices
 from mcp_agent_eval.engine.judge import Judge
 from mcp_agent_eval.engine.llm.messages import Model, ModelReply, ModelRequest
 from mcp_agent_eval.engine.models import Models
+from mcp_agent_eval.engine.tracing.calls import completed
 from mcp_agent_eval.errors import ModelError
 from mcp_agent_eval.settings import Settings
 from mcp_agent_eval.types import STUB, AssertionResult, Evaluation, Json, Run, Turn
@@ -96,7 +97,7 @@ class _Bill:
         self.nano_usd: int | None = 0
 
     async def ask(self, model: Model, request: ModelRequest) -> ModelReply:
-        reply = await model.complete(request)
+        reply = await completed(model, request)
         self.input_tokens += reply.usage.input
         self.output_tokens += reply.usage.output
         cost = self._prices.nano(model.name, reply.usage)

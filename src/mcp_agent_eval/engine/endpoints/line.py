@@ -20,7 +20,7 @@ import httpx2
 from mcp_agent_eval import __version__
 from mcp_agent_eval.engine.llm.event_stream import read_body
 from mcp_agent_eval.engine.llm.failures import Failure, refusal
-from mcp_agent_eval.engine.llm.http_model import RetryPolicy
+from mcp_agent_eval.engine.llm.retries import RetryPolicy
 from mcp_agent_eval.engine.secrets import fill_secrets, hidden, values_in
 from mcp_agent_eval.errors import FailureKind, InvalidInput, ModelError, NotConfigured
 from mcp_agent_eval.types import Json

@@ -7,12 +7,10 @@ to wait first, what to leave out of the next request, and what the caller is tol
 from __future__ import annotations
 
 import json
-import random
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
 import httpx2
@@ -20,6 +18,7 @@ import httpx2
 from mcp_agent_eval.engine.llm.event_stream import read_body
 from mcp_agent_eval.engine.llm.failures import Failure, refusal
 from mcp_agent_eval.engine.llm.messages import ModelReply, ModelRequest
+from mcp_agent_eval.engine.llm.retries import Call, Gate, RetryPolicy
 from mcp_agent_eval.engine.llm.wire import (
     Decoded,
     MalformedError,
@@ -29,43 +28,8 @@ from mcp_agent_eval.engine.llm.wire import (
     error_status,
     quirks_named_in,
 )
-from mcp_agent_eval.errors import FailureKind, ModelError, NotConfigured
+from mcp_agent_eval.errors import NotConfigured
 from mcp_agent_eval.types import Json
-
-
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """How long an attempt and the whole call may take, in seconds, and how many attempts may fail."""
-
-    timeout: float
-    deadline: float
-    attempts: int
-    base_delay: float = 0.5
-    longest_delay: float = 30.0
-
-    def delay(self, failures: int) -> float:
-        """Twice as long each time, and never quite the same: calls that failed together should part."""
-        return min(self.longest_delay, self.base_delay * 2 ** (failures - 1)) * random.uniform(0.5, 1)
-
-
-class Gate(Protocol):
-    """Where calls to one model wait for each other, in whichever processes they are made."""
-
-    def seconds_closed(self) -> float:
-        """For how long nobody should call."""
-        ...
-
-    async def passed(self) -> None:
-        """Wait until calls may go on."""
-        ...
-
-    async def answered(self) -> None:
-        """An answer came."""
-        ...
-
-    async def refused(self, failure: ModelError) -> None:
-        """The provider asked for patience: close the gate for everybody."""
-        ...
 
 
 class HttpModel:
@@ -111,25 +75,21 @@ class HttpModel:
         Raises:
             ModelError: it was refused, or the attempts or the time are used up.
         """
-        call = _Call(self._policy.deadline)
+        call = Call(self.name, self._policy, self._gate, self._hint)
         dropped = self._learned
         while True:
             body = self._wire.encode(self._model, request, dropped)
-            await self._pass_gate(call, body)
-            outcome = await self._attempt(call, body, structured=request.schema is not None)
+            outcome = await self._attempt(body, await call.begin(body), structured=request.schema is not None)
             if isinstance(outcome, _Answer):
                 self._learned |= dropped
-                if self._gate:
-                    await self._gate.answered()
+                await call.answered()
                 return self._reply(call, request, body, dropped, outcome)
             if quirk := self._newly_refused(request, body, dropped, outcome):
                 dropped |= {quirk}
             else:
-                await self._wait(call, body, outcome)
+                await call.wait_after(body, outcome)
 
-    async def _attempt(self, call: _Call, body: Json, *, structured: bool) -> _Answer | Failure:
-        call.requests += 1
-        limit = max(0, min(self._policy.timeout, call.left()))
+    async def _attempt(self, body: Json, limit: float, *, structured: bool) -> _Answer | Failure:
         try:
             with anyio.fail_after(limit):
                 response = await next(self._clients).send(self._post(body))
@@ -180,46 +140,15 @@ class HttpModel:
                 return name
         return None
 
-    async def _pass_gate(self, call: _Call, body: Json) -> None:
-        """Wait for a short time. Who would have to wait for longer has better things to do."""
-        if self._gate and (closed := self._gate.seconds_closed()) > 0:
-            if closed > min(_PATIENCE, call.left()):
-                raise self._error(call, body, Failure("rate_limit", f"asks for {closed:.0f} s of patience"))
-            await self._gate.passed()
-
-    async def _wait(self, call: _Call, body: Json, failure: Failure) -> None:
-        if failure.kind == "rate_limit" and self._gate:
-            await self._gate.refused(self._error(call, body, failure))
-            return
-        call.failures += 1
-        delay = self._policy.delay(call.failures) if failure.retry_after is None else failure.retry_after
-        is_last = failure.kind in _FINAL or call.failures >= self._policy.attempts
-        if is_last or delay >= call.left():
-            raise self._error(call, body, failure)
-        await anyio.sleep(delay)
-
-    def _error(self, call: _Call, body: Json, failure: Failure) -> ModelError:
-        tries = f" ({call.requests} attempts)" if call.requests > 1 else ""
-        return ModelError(
-            f"{self.name} {failure.reason}{tries}",
-            kind=failure.kind,
-            hint=self._hint(failure),
-            status_code=failure.status,
-            retry_after=failure.retry_after,
-            attempts=call.requests,
-            sent=body,
-            received=failure.received,
-        )
-
     def _hint(self, failure: Failure) -> str | None:
         if failure.kind == "auth":
             return f"{'Check' if self._key else 'Set'} {self._wire.key_variable}."
         if failure.status in _ELSEWHERE:
             return f"Check the model's name, {self._model!r}, and the base URL."
-        return _HINTS.get(failure.kind)
+        return None
 
     def _reply(
-        self, call: _Call, request: ModelRequest, body: Json, dropped: frozenset[str], answer: _Answer
+        self, call: Call, request: ModelRequest, body: Json, dropped: frozenset[str], answer: _Answer
     ) -> ModelReply:
         decoded = answer.decoded
         return ModelReply(
@@ -243,46 +172,16 @@ class HttpModel:
         )
 
 
-class _Call:
-    """One call to a model: how often it asked, and how much of its time is left."""
-
-    def __init__(self, deadline: float) -> None:
-        self._started = time.monotonic()
-        self._deadline = self._started + deadline
-        self.requests = 0
-        self.failures = 0
-
-    def left(self) -> float:
-        return self._deadline - time.monotonic()
-
-    def milliseconds(self) -> int:
-        return round((time.monotonic() - self._started) * 1000)
-
-
 @dataclass(frozen=True, slots=True)
 class _Answer:
     decoded: Decoded
     received: Json
 
 
-_PATIENCE = 10.0
-"""Seconds that a call waits for a provider that asked for it; they count as time of its conversation."""
-
 _UNBOUNDED = {"connect": None, "read": None, "write": None, "pool": None}
 """No limits of the client's: they are for each read, and ours is for the attempt, which a server may drip."""
 
 _ELSEWHERE = {301, 302, 307, 308, 404, 405}
-
-_FINAL: set[FailureKind] = {"auth", "quota", "refused"}
-
-_HINTS: dict[FailureKind, str] = {
-    "rate_limit": "Try again later, or lower AGENT_EVAL_MAX_CONCURRENCY.",
-    "quota": "The provider's account has no credit left: see its plan and billing.",
-    "overloaded": "The provider is in trouble: try again later.",
-    "timeout": "A slow model needs a higher AGENT_EVAL_MODEL_TIMEOUT or AGENT_EVAL_MODEL_DEADLINE.",
-    "unreachable": "Check the base URL, and that a server answers there.",
-    "malformed": "Check that the base URL is that of the API, and that the server speaks this protocol.",
-}
 
 
 def _checked_key(wire: Wire, key: str | None) -> str | None:

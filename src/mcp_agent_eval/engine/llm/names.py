@@ -1,0 +1,17 @@
+"""Names of models: `provider:name`, `offline`, and `pydantic-ai:provider:name` for every other provider."""
+
+from __future__ import annotations
+
+THROUGH = "pydantic-ai"
+"""What begins the names of models that are played through it."""
+
+
+def is_through(name: str) -> bool:
+    """Whether a model is played through pydantic-ai."""
+    return name.startswith(f"{THROUGH}:")
+
+
+def split(name: str) -> tuple[str, str]:
+    """A provider, and its own name for the model: empty where there is none, as for `offline`."""
+    provider, _, model = name.removeprefix(f"{THROUGH}:").partition(":")
+    return provider, model

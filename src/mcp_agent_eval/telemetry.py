@@ -1,0 +1,107 @@
+"""Where spans go: to a collector, over OTLP, when the environment names one. Otherwise nothing is imported for it.
+
+The variables are OpenTelemetry's own, and its SDK reads them; here it is only decided whether to begin at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from threading import Thread
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from mcp_agent_eval import __version__
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+logger = logging.getLogger(__name__)
+
+_SERVICE = "mcp-agent-eval"
+_EXPORTER = "OTEL_TRACES_EXPORTER"
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+_SPOKEN = "http/protobuf"
+_SECONDS = 1.5
+"""How long anybody waits for a collector when something is closed; hosts do not wait for much longer."""
+
+
+@contextmanager
+def exported_spans() -> Generator[None]:
+    """Send spans to the collector that the environment names, if it does, as long as the block lasts.
+
+    Spans are a help and no part of the work: what stands in their way is told on standard error, and no more.
+    """
+    if _is_wanted(os.environ):
+        _begin()
+        try:
+            yield
+        finally:
+            flush_spans()
+    else:
+        yield
+
+
+def flush_spans() -> None:
+    """Send off what has ended so far, and wait for that, but not for long."""
+    from opentelemetry.trace import get_tracer_provider
+
+    provider = get_tracer_provider()
+    if isinstance(provider, _Flushes):
+        # A thread that may be left alone: a collector that is away is tried for ten seconds.
+        sending = Thread(target=provider.force_flush, daemon=True)
+        sending.start()
+        sending.join(_SECONDS)
+
+
+@runtime_checkable
+class _Flushes(Protocol):
+    def force_flush(self) -> bool: ...
+
+
+def _is_wanted(environment: Mapping[str, str]) -> bool:
+    """Whether the environment asks for spans to be exported, in a way that we can."""
+    exporter = environment.get(_EXPORTER, "").strip().lower()
+    if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or exporter == "none":
+        return False
+    if not exporter and not any(environment.get(name) for name in _ENDPOINTS):
+        return False
+    if exporter not in ("", "otlp"):
+        logger.warning("No spans are exported: %s is %s, and only otlp is known here.", _EXPORTER, exporter)
+        return False
+    protocol = next((environment[name] for name in _PROTOCOLS if environment.get(name)), _SPOKEN)
+    if protocol != _SPOKEN:
+        logger.warning(
+            "No spans are exported: the protocol is %s, and only %s is known here.", protocol, _SPOKEN
+        )
+    return protocol == _SPOKEN
+
+
+def _begin() -> None:
+    """Something else that instruments this process, if there is such a thing, takes the spans itself."""
+    from opentelemetry.trace import ProxyTracerProvider, get_tracer_provider, set_tracer_provider
+
+    if not isinstance(get_tracer_provider(), ProxyTracerProvider):
+        return
+    try:
+        set_tracer_provider(_provider())
+    except ImportError:
+        logger.warning('No spans are exported: that needs `pip install "mcp-agent-eval[otel]"`.')
+
+
+def _provider() -> TracerProvider:
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    ours = {"service.name": _SERVICE, "service.version": __version__}
+    # By itself the SDK would wait for half a minute at the exit.
+    provider = TracerProvider(
+        resource=Resource.create(ours | dict(OTELResourceDetector().detect().attributes)),
+        shutdown_on_exit=False,
+    )
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    return provider
