@@ -16,7 +16,6 @@ from typing import Any
 
 import anyio
 import pytest
-import uvicorn
 from mcp import Client
 from opentelemetry import trace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -36,7 +35,8 @@ from mcp_agent_eval.telemetry import _is_wanted
 from tests.behaviour.clinic import CALLS_TOOL, create_clinic
 from tests.e2e.test_processes import start_raw
 from tests.provider import Provider, provider
-from tests.support import OFFLINE, call, free_port, stdio_server
+from tests.running import running
+from tests.support import OFFLINE, call, stdio_server
 
 JUDGED = {"type": "custom_llm_judge", "rubric": "The agent asks how it can help."}
 VERDICT = json.dumps({"reasoning": "It asked for the zebra.", "turns": [0], "passed": True})
@@ -380,19 +380,10 @@ class Collector:
 
 @asynccontextmanager
 async def collector() -> AsyncIterator[Collector]:
-    running, port = Collector(), free_port()
-    running.address = f"http://127.0.0.1:{port}"
-    app = Starlette(routes=[Route("/v1/traces", running.take, methods=["POST"])])
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", lifespan="off"))
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server.serve)
-        with anyio.fail_after(10):
-            while not server.started:
-                await anyio.lowlevel.checkpoint()
-        try:
-            yield running
-        finally:
-            server.should_exit = True
+    collecting = Collector()
+    app = Starlette(routes=[Route("/v1/traces", collecting.take, methods=["POST"])])
+    async with running(app) as collecting.address:
+        yield collecting
 
 
 async def test_a_server_on_stdio_sends_its_spans_to_the_collector_of_the_environment(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ async def _carry_out(workshop: Workshop, work: _Work, journal: RunJournal) -> Ou
 
 def _load(connection: Connection, claim: Claim) -> _Work:
     run = runs.get(connection, claim.run_id)
-    assert run is not None, "a claimed run cannot vanish: runs are never deleted"
+    assert run is not None, "a claimed run cannot vanish: only runs that are over are deleted"
     snapshot = Snapshot.read(runs.snapshot(connection, claim.run_id) or {})
     resumed = claim.epoch > 1
     earlier = replies(connection, claim.run_id) if resumed else None
