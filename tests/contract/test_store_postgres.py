@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from mcp_agent_eval.engine.store import postgres, queue, runs
+from mcp_agent_eval.engine.store import postgres, postgres_server, queue, runs
 from mcp_agent_eval.engine.store.addresses import shown
 from mcp_agent_eval.engine.store.database import QUEUE, Connection
 from mcp_agent_eval.engine.store.opening import open_database
@@ -207,6 +207,26 @@ class TestSideBySide:
             with pytest.raises(StoreError, match="locked by another process"):
                 await database.write(len)
         assert await queued(database, new_run("one")) == ["one"]
+
+    async def test_who_stands_still_in_a_transaction_is_passed_by(
+        self, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(postgres_server, "STALL", 0.3)
+        stopped, other = await open_database(postgres_url), await open_database(postgres_url)
+        async with anyio.create_task_group() as tasks, Pause() as pause:
+
+            def stall(connection: Connection) -> None:
+                runs.insert(connection, [new_run("stopped")])
+                pause.here()
+
+            woken = Background(tasks, stopped.write(stall))
+            await pause.reached()
+            assert await queued(other, new_run("other")) == ["other"]
+        # What it had not committed was undone, and done again when it woke up.
+        assert woken.error is None
+        assert (await run(other, "stopped")).status == "queued"
+        await stopped.aclose()
+        await other.aclose()
 
     async def test_what_collides_is_done_again_and_done_once(self, database: PostgresDatabase) -> None:
         tries: list[int] = []

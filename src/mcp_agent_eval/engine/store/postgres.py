@@ -26,6 +26,7 @@ from mcp_agent_eval.engine.store.postgres_server import (
     explained,
     has_collided,
     is_away,
+    is_undone,
     require_driver,
 )
 from mcp_agent_eval.engine.store.statements import Dialect, Query, load_queries
@@ -206,7 +207,7 @@ class PostgresConnection:
         try:
             self.raw.execute("COMMIT")
         except Exception as exc:
-            if is_away(exc) and self._opening == _ALONE:
+            if is_away(exc) and not is_undone(exc) and self._opening == _ALONE:
                 raise InDoubt(
                     f"The database {shown(self.url)} was lost while it stored something: it may be there, or not.",
                     hint="Look before you do it again.",

@@ -17,7 +17,8 @@ SCHEMA = "agent_eval"
 PATIENCE = 15.0
 """Seconds to wait for another process that shuts us out, or for a server that restarts."""
 
-_SETTINGS = (f"SET search_path TO {SCHEMA}", f"SET lock_timeout TO '{PATIENCE:g}s'")
+STALL = 5.0
+"""Seconds for which a process may stand still in the middle of a transaction: it holds up everybody."""
 
 
 def require_driver() -> None:
@@ -42,7 +43,11 @@ def connect(url: str) -> psycopg.Connection:
     connection = psycopg.connect(
         url, autocommit=True, connect_timeout=10, fallback_application_name="mcp-agent-eval"
     )
-    for setting in _SETTINGS:
+    for setting in (
+        f"SET search_path TO {SCHEMA}",
+        f"SET lock_timeout TO '{PATIENCE:g}s'",
+        f"SET idle_in_transaction_session_timeout TO '{STALL:g}s'",
+    ):
         connection.execute(_literal(setting))
     return connection
 
@@ -51,7 +56,18 @@ def is_away(exc: BaseException) -> bool:
     """Whether the server was lost or is not there, so that it may be back in a while."""
     import psycopg
 
-    return isinstance(exc, psycopg.OperationalError | psycopg.InterfaceError) and _state(exc) in _GONE
+    if not isinstance(exc, psycopg.Error):
+        return False
+    state = _state(exc)
+    was_cut = state is None and isinstance(exc, psycopg.OperationalError | psycopg.InterfaceError)
+    return was_cut or state in _GONE
+
+
+def is_undone(exc: BaseException) -> bool:
+    """Whether the server had ended the transaction before it was asked to commit it."""
+    from psycopg import errors
+
+    return isinstance(exc, errors.IdleInTransactionSessionTimeout)
 
 
 def has_collided(exc: BaseException) -> bool:
@@ -96,7 +112,7 @@ _AWAY = (
     "does not answer, or was lost",
     "Check that the server is up and that host and port are right, then try again.",
 )
-_GONE = (None, "57P01", "57P02", "57P03")
+_GONE = ("25P03", "57P01", "57P02", "57P03")
 
 _SAID = {
     "database system is": "57P03",
