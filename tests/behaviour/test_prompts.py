@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
-from mcp import Client
+from mcp import Client, MCPError
+from mcp.types import INVALID_PARAMS
 
 from mcp_agent_eval.backend.connect import connect
 from mcp_agent_eval.mcp_server.prompts import PLAYBOOKS
@@ -210,3 +211,11 @@ def test_the_docs_name_every_prompt_with_its_arguments() -> None:
         [row] = re.findall(rf"^\| `{playbook.name}` \|.*$", text, flags=re.MULTILINE)
         listed: Json = dict.fromkeys(re.findall(r"`(\w+)`", row))
         assert list(listed) == [playbook.name, *playbook.arguments]
+
+
+async def test_a_prompt_that_there_is_not_is_no_fault_of_the_server(client: Client) -> None:
+    with pytest.raises(
+        MCPError, match="no prompt 'nothing', but write_cases, debug_run, tune_prompt"
+    ) as caught:
+        await client.get_prompt("nothing")
+    assert caught.value.error.code == INVALID_PARAMS
