@@ -96,7 +96,13 @@ async def measure(folder: Path, size: int) -> None:
     signals = Signals()
     lanes = Lanes(database)
     workshop = Workshop(
-        settings, database, lanes, Models(settings, lanes.gate), Prices({}), signals, Webhooks(allow_private=False)
+        settings,
+        database,
+        lanes,
+        Models(settings, lanes.gate),
+        Prices({}),
+        signals,
+        Webhooks(allow_private=False),
     )
     runs = Runs(workshop)
     backend = EmbeddedBackend("", Catalogue(database), References(database), runs, signals)
