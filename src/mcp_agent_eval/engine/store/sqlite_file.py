@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
@@ -165,8 +166,18 @@ def _make(path: Path) -> None:
         raise StoreError(
             f"The folder {path.parent} for the database cannot be made: {exc.strerror}."
         ) from exc
+    if path.exists():
+        # Not opened here: closing any descriptor of a file drops all locks that this process holds on it, those of
+        # SQLite included, and another process would take the log of a database away that is in use.
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise StoreError(
+                f"The database {path} cannot be opened for writing: {os.strerror(errno.EACCES)}."
+            )
+        return
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return
     except OSError as exc:
         raise StoreError(f"The database {path} cannot be opened for writing: {exc.strerror}.") from exc
 
