@@ -22,6 +22,7 @@ from mcp_agent_eval.types import now
 AWAY: frozenset[FailureKind] = frozenset({"rate_limit", "overloaded", "timeout", "unreachable"})
 """What is wrong with a provider that may be well again in a while."""
 
+_SHORTEST_PAUSE = 0.02
 _FIRST_PAUSE = 2.0
 _LONGEST_PAUSE = 300.0
 _NEARLY = timedelta(seconds=1)
@@ -165,8 +166,9 @@ def _all(connection: Connection) -> tuple[dict[str, LaneState], datetime]:
 
 
 def _pause(state: LaneState, failure: ModelError, at: datetime) -> float:
-    """As long as the provider asks for; else twice as long each time."""
+    """As long as the provider asks for; else twice as long each time. One that asks for no time at all, again and
+    again, is given some."""
+    longer = 2 ** min(state.pauses - state.is_paused(at), 10)
     if failure.retry_after is not None:
-        return min(failure.retry_after, _LONGEST_PAUSE)
-    pauses = state.pauses - state.is_paused(at)
-    return min(_FIRST_PAUSE * 2 ** min(pauses, 10), _LONGEST_PAUSE)
+        return min(max(failure.retry_after, _SHORTEST_PAUSE * longer), _LONGEST_PAUSE)
+    return min(_FIRST_PAUSE * longer, _LONGEST_PAUSE)
