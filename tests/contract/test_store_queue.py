@@ -151,6 +151,12 @@ class TestLeases:
         assert failed.error
         assert (failed.ended_at, failed.duration_ms) == (later(231), 131_000)
 
+    async def test_a_lease_that_no_clock_could_have_given_is_taken_back(self, database: Database) -> None:
+        await queued(database, new_run("ahead"), new_run("fair"))
+        await claim(database, 1, worker="a", at=3600)
+        await claim(database, 1, worker="b", at=20)
+        assert await reap(database, 0) == (["ahead"], [], [])
+
     async def test_a_run_that_was_to_be_cancelled_is_when_its_worker_lets_go_of_it(
         self, database: Database
     ) -> None:

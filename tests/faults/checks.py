@@ -32,7 +32,7 @@ class Kill(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """All that is known afterwards. `calls` are by the ids of their cases; `let_go` are the runs that workers noticed
-    they had lost, each with the worker's name."""
+    they had lost, each with the worker's name, as often as they did."""
 
     calls: Mapping[str, Call]
     provider: Provider
@@ -152,15 +152,13 @@ def _unknown_answers(evidence: Evidence) -> Iterator[str]:
 
 
 def _unexplained(evidence: Evidence) -> Iterator[str]:
-    """A call is only repeated for a run that was in flight on a worker that was lost, and one call of each."""
+    """One call is repeated at most whenever a worker is killed that holds the run, or loses it otherwise."""
     runs = {evidence.call(run): run.row["id"] for run in evidence.runs}
-    lost = {(kill.worker, run) for kill in evidence.kills for run in kill.runs} | set(evidence.let_go)
-    times = Counter((one.worker, runs[one.step.call]) for one in evidence.repeated())
-    for (worker, run), count in times.items():
-        if count > 1:
-            yield f"{worker} asked {count} times in vain for run {run}"
-        if (worker, run) not in lost:
-            yield f"{worker} asked in vain for run {run}, and was not lost"
+    lost = Counter((kill.worker, run) for kill in evidence.kills for run in kill.runs)
+    lost.update(evidence.let_go)
+    asked = Counter((one.worker, runs[one.step.call]) for one in evidence.repeated())
+    for (worker, run), count in (asked - lost).items():
+        yield f"{worker} asked in vain for run {run}, {count} times more often than it lost it"
 
 
 def figures(evidence: Evidence) -> dict[str, object]:

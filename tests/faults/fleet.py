@@ -78,9 +78,9 @@ class Member:
         """Let it go on after `stop`."""
         os.kill(self.pid, signal.SIGCONT)
 
-    def let_go(self) -> set[str]:
-        """The runs that it says it has lost."""
-        return set(_LET_GO.findall(self.log.read_text()))
+    def let_go(self) -> list[str]:
+        """The runs that it says it has lost, as often as it did."""
+        return _LET_GO.findall(self.log.read_text())
 
     async def _line(self) -> bytes:
         return await self._output.receive_until(b"\n", 1000)
@@ -136,9 +136,9 @@ class Fleet:
         """Those that could be killed at work."""
         return [member for member in self.members if member.works]
 
-    def let_go(self) -> set[tuple[str, str]]:
+    def let_go(self) -> list[tuple[str, str]]:
         """The names of workers with the runs that they say they have lost."""
-        return {(member.name, run) for member in self.members for run in member.let_go()}
+        return [(member.name, run) for member in self.members for run in member.let_go()]
 
     async def clear(self) -> None:
         """Leave none."""

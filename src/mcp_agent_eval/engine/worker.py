@@ -23,7 +23,7 @@ from mcp_agent_eval.errors import StoreError, StoreTooNew
 
 logger = logging.getLogger(__name__)
 
-LEASE = 30.0
+LEASE = queue.LEASE.total_seconds()
 """Seconds for which a run is a worker's own without a sign of life."""
 
 _IDLE = 1.0
@@ -120,8 +120,8 @@ class Worker:
         at = connection.now()
         queue.renew(connection, self._name, at + _lease(), self._running)
         # When a laptop wakes up, or its clock was set, every lease has run out: the others come to renew theirs first.
-        if self._renewed is None or at - self._renewed < _lease():
-            queue.reap(connection, at, _MOST_ATTEMPTS)
+        if self._renewed is None or timedelta() <= at - self._renewed < _lease():
+            queue.reap(connection, at, _MOST_ATTEMPTS, _lease())
         self._renewed = at
 
     async def _give_back(self) -> None:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 from mcp_agent_eval.engine.store import rows
 from mcp_agent_eval.engine.store.database import QUEUE, Connection, Row
 from mcp_agent_eval.types import Evaluation, ModelRole, RunStatus, TerminationReason
+
+LEASE = timedelta(seconds=30)
+"""For how long a run is a worker's own without a sign of life."""
 
 Cancelled = Literal["cancelled", "signalled", "finished"]
 
@@ -97,14 +100,16 @@ def release(connection: Connection, worker: str, now: datetime) -> list[str]:
     return _ids(returned)
 
 
-def reap(connection: Connection, now: datetime, most_attempts: int) -> Reaped:
+def reap(connection: Connection, now: datetime, most_attempts: int, lease: timedelta = LEASE) -> Reaped:
     """Take runs away from workers that stopped renewing. They are pending again, or cancelled where that was
-    asked for, or failed when they were claimed `most_attempts` times."""
-    at = rows.to_time(now)
-    cancelled = connection.all("cancel_leases", expired=at, now=at)
+    asked for, or failed when they were claimed `most_attempts` times. A `lease` that ends later than any could is
+    that of a worker which died after its clock was set back."""
+    over = {"expired": rows.to_time(now), "too_late": rows.to_time(now + 2 * lease)}
+    at = over["expired"]
+    cancelled = connection.all("cancel_leases", now=at, **over)
     error = f"The run was given up: its worker died, {most_attempts} times in a row."
-    failed = connection.all("fail_leases", expired=at, now=at, most_attempts=most_attempts, error=error)
-    returned = connection.all("return_leases", expired=at, attempts_back=0)
+    failed = connection.all("fail_leases", now=at, most_attempts=most_attempts, error=error, **over)
+    returned = connection.all("return_leases", attempts_back=0, **over)
     _tell(connection, returned, [*cancelled, *failed])
     return Reaped(_ids(returned), _ids(failed), _ids(cancelled))
 

@@ -102,7 +102,7 @@ UPDATE runs SET
     lease_until = NULL
 WHERE queue_status = 'claimed' AND cancel_requested = 1
   AND lease_owner = :worker         --? worker
-  AND lease_until < :expired        --? expired
+  AND (lease_until < :expired OR lease_until > :too_late)   --? expired
 RETURNING id, suite_run_id;
 
 -- name: fail_leases
@@ -116,7 +116,8 @@ UPDATE runs SET
     duration_ms = (:now - started_at) / 1000,
     lease_owner = NULL,
     lease_until = NULL
-WHERE queue_status = 'claimed' AND lease_until < :expired AND attempts >= :most_attempts
+WHERE queue_status = 'claimed' AND attempts >= :most_attempts
+  AND (lease_until < :expired OR lease_until > :too_late)
 RETURNING id, suite_run_id;
 
 -- name: return_leases
@@ -129,7 +130,7 @@ UPDATE runs SET
     lease_until = NULL
 WHERE queue_status = 'claimed'
   AND lease_owner = :worker         --? worker
-  AND lease_until < :expired        --? expired
+  AND (lease_until < :expired OR lease_until > :too_late)   --? expired
 RETURNING id, suite_run_id;
 
 -- name: cancel_pending
