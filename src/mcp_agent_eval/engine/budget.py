@@ -83,15 +83,13 @@ class Budget:
                 raise _exceeded(ceiling, most)
         shared = [ceiling for ceiling in ceilings if ceiling.scope]
         if shared and most:
-            await self._database.write_own(lambda connection: _reserve(connection, shared, most))
+            await self._database.write(lambda connection: _reserve(connection, shared, most))
         return Reservation(most, tuple(ceiling.scope for ceiling in shared if ceiling.scope))
 
     async def settle(self, reservation: Reservation | None, nano_usd: int) -> None:
         """Put what a call has cost in the place of what was set aside for it."""
         if reservation and (left := reservation.nano_usd - nano_usd) and reservation.scopes:
-            await self._database.write_own(
-                lambda connection: _give_back(connection, reservation.scopes, left)
-            )
+            await self._database.write(lambda connection: _give_back(connection, reservation.scopes, left))
 
     def _ceilings(self) -> list[Ceiling]:
         """The smallest scope first: it is the one to name when several are used up."""

@@ -38,7 +38,7 @@ class Worker:
         self._name = f"{os.getpid()}-{uuid4().hex[:8]}"
         self._running: set[str] = set()
         self._seen: int | None = None
-        self._renewed: datetime | None = None
+        self._reaped: datetime | None = None
 
     @asynccontextmanager
     async def working(self) -> AsyncGenerator[None]:
@@ -97,7 +97,9 @@ class Worker:
         """Renew what is ours, and take back what other workers have let go silently."""
         while True:
             try:
-                await self._workshop.database.write(self._renew)
+                # With the turns of these runs, in one thread: the two would wait for each other.
+                await self._workshop.database.write_own(self._renew)
+                await self._workshop.database.write(self._reap)
             except StoreError:
                 logger.exception("leases could not be renewed")
             self._look()
@@ -117,12 +119,14 @@ class Worker:
         )
 
     def _renew(self, connection: Connection) -> None:
+        queue.renew(connection, self._name, connection.now() + _lease(), self._running)
+
+    def _reap(self, connection: Connection) -> None:
         at = connection.now()
-        queue.renew(connection, self._name, at + _lease(), self._running)
         # When a laptop wakes up, or its clock was set, every lease has run out: the others come to renew theirs first.
-        if self._renewed is None or timedelta() <= at - self._renewed < _lease():
+        if self._reaped is None or timedelta() <= at - self._reaped < _lease():
             queue.reap(connection, at, _MOST_ATTEMPTS, _lease())
-        self._renewed = at
+        self._reaped = at
 
     async def _give_back(self) -> None:
         try:

@@ -107,7 +107,7 @@ def reap(connection: Connection, now: datetime, most_attempts: int, lease: timed
     over = {"expired": rows.to_time(now), "too_late": rows.to_time(now + 2 * lease)}
     at = over["expired"]
     cancelled = connection.all("cancel_leases", now=at, **over)
-    error = f"The run was given up: its worker died, {most_attempts} times in a row."
+    error = f"The run was given up: {most_attempts} workers died in the course of it."
     failed = connection.all("fail_leases", now=at, most_attempts=most_attempts, error=error, **over)
     returned = connection.all("return_leases", attempts_back=0, **over)
     _tell(connection, returned, [*cancelled, *failed])
