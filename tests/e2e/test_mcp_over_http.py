@@ -105,15 +105,19 @@ async def test_a_signal_answers_whoever_waits_ends_streams_and_gives_runs_back(t
                 arguments = {"case_id": "Books a visit"}
                 results.append(await client.call_tool("run_case", arguments, progress_callback=hear))
 
-            with anyio.fail_after(30):
-                async with connected(address) as modern, connected(address, era="legacy") as legacy:
-                    await create_clinic(modern)
-                    async with modern.listen(resource_subscriptions=["eval://runs/none"]) as news:
-                        async with anyio.create_task_group() as tasks:
-                            tasks.start_soon(wait, modern)
-                            tasks.start_soon(wait, legacy)
-                        # One that breaks off raises.
-                        assert [event async for event in news] == []
+            try:
+                with anyio.fail_after(30):
+                    async with connected(address) as modern, connected(address, era="legacy") as legacy:
+                        await create_clinic(modern)
+                        async with modern.listen(resource_subscriptions=["eval://runs/none"]) as news:
+                            async with anyio.create_task_group() as tasks:
+                                tasks.start_soon(wait, modern)
+                                tasks.start_soon(wait, legacy)
+                            # One that breaks off raises.
+                            assert [event async for event in news] == []
+            except* httpx2.ConnectError:
+                pass  # a client that takes its leave of a server that is gone already
+            assert len(results) == len(ERAS)
             assert process.wait(10) == 0
             assert process.stderr is not None
             said = process.stderr.read()
