@@ -200,9 +200,10 @@ class RunJournal:
                 raise ModelAway(exc.message) from exc
             raise
         nano = self._prices.nano(model.name, reply.usage)
-        await self._budget.settle(reservation, nano or 0)
+        # First, so that an answer that was paid for is kept when the run is stopped in the next line.
         self._accounts[request.purpose].add(model.name, reply.usage, nano)
         self._pending.append(self._answered(model, request, reply, nano))
+        await self._budget.settle(reservation, nano or 0)
         return reply
 
     def _answered(
