@@ -109,6 +109,8 @@ async def test_a_signal_answers_whoever_waits_ends_streams_and_gives_runs_back(t
                 with anyio.fail_after(30):
                     async with connected(address) as modern, connected(address, era="legacy") as legacy:
                         await create_clinic(modern)
+                        # A client holds a result against its tool's schema, and would ask for that afterwards.
+                        await legacy.list_tools()
                         async with modern.listen(resource_subscriptions=["eval://runs/none"]) as news:
                             async with anyio.create_task_group() as tasks:
                                 tasks.start_soon(wait, modern)
