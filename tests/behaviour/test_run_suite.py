@@ -121,18 +121,40 @@ def test_too_few_runs_that_pass_fail_the_build_and_say_why() -> None:
 
 def test_a_lower_threshold_lets_the_same_suite_pass() -> None:
     assert loaded("--fail-under", "75").exit_code == 0
-    assert run_suite(SUITE, "--fail-under", "75.1").exit_code == 1
+    assert run_suite(SUITE, "--fail-under", "75.1%").exit_code == 1
 
 
-@pytest.mark.parametrize("inline", [True, False])
-def test_overrides_hold_for_these_runs(folder: Path, inline: bool) -> None:
-    given = json.dumps(OVERRIDES)
-    if not inline:
-        given = str(folder / "overrides.yaml")
-        Path(given).write_text(yaml.safe_dump(OVERRIDES), encoding="utf-8")
-    result = loaded("--overrides", given, "--json", "-")
+@pytest.mark.parametrize("rate", ["0.75", "75", "75%", "75.0%"])
+def test_a_threshold_is_a_share_or_percent(rate: str) -> None:
+    value = report(loaded("--fail-under", rate, "--json"))
+    assert (value["fail_under_percent"], value["outcome"]) == (75, "passed")
+
+
+def test_a_threshold_of_one_is_all_runs() -> None:
+    assert report(loaded("--fail-under", "1", "--json"))["fail_under_percent"] == 100
+    assert report(loaded("--fail-under", "1%", "--json"))["fail_under_percent"] == 1
+
+
+@pytest.mark.parametrize("given", ["as JSON", "in a file", "by field", "by field, in a file"])
+def test_overrides_hold_for_these_runs(folder: Path, given: str) -> None:
+    (folder / "overrides.yaml").write_text(yaml.safe_dump(OVERRIDES), encoding="utf-8")
+    (folder / "prompt.txt").write_text(OVERRIDES["system_prompt"], encoding="utf-8")
+    ways = {
+        "as JSON": json.dumps(OVERRIDES),
+        "in a file": "overrides.yaml",
+        "by field": f"system_prompt={OVERRIDES['system_prompt']}",
+        "by field, in a file": "system_prompt=@prompt.txt",
+    }
+    result = loaded("--override", ways[given], "--json", "-")
     assert result.exit_code == 0, result.stderr
     assert report(result)["overrides"] == OVERRIDES
+
+
+def test_fields_are_put_together_and_the_last_word_on_each_counts() -> None:
+    fields = ["temperature=0.1", '{"temperature": 0.5, "language": "he"}', "temperature=0.2", "model=offline"]
+    arguments = [word for field in fields for word in ("--override", field)]
+    value = report(loaded(*arguments, "--fail-under", "0", "--json"))
+    assert value["overrides"] == {"temperature": 0.2, "language": "he", "model": "offline"}
 
 
 def test_repeats_are_counted_case_by_case() -> None:
@@ -148,15 +170,18 @@ def test_repeats_are_counted_case_by_case() -> None:
     "arguments",
     [
         [],
-        [SUITE, "--fail-under", "0.9"],
+        [SUITE, "--fail-under", "most"],
+        [SUITE, "--fail-under", "-1"],
         [SUITE, "--fail-under", "101"],
         [SUITE, "--repeats", "0"],
         [SUITE, "--timeout", "0"],
         [SUITE, "--json", "-", "--junit", "-"],
         [SUITE, "--junit", "evals/clinic.yaml/out.xml"],
-        [SUITE, "--overrides", "absent.yaml"],
-        [SUITE, "--overrides", "{no json"],
-        [SUITE, "--overrides", "[1]"],
+        [SUITE, "--override", "absent.yaml"],
+        [SUITE, "--override", "{no json"],
+        [SUITE, "--override", "[1]"],
+        [SUITE, "--override", "system_prompt=@absent.txt"],
+        [SUITE, "--override", 'variables={"City": 1, "City": 2}'],
         [SUITE, "--baseline", "absent.json"],
         ["No such suite"],
         [SUITE, "--load", "absent"],
@@ -172,8 +197,10 @@ def test_a_mistake_in_the_command_is_one_of_usage(arguments: list[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--overrides", '{"colour": "red"}'], "colour"),
-        (["--overrides", '{"model": "nobody:x"}'], "'nobody:x' is not a model"),
+        (["--override", '{"colour": "red"}'], "colour"),
+        (["--override", "colour=red"], "colour"),
+        (["--override", "temperature=NaN"], "temperature"),
+        (["--override", '{"model": "nobody:x"}'], "'nobody:x' is not a model"),
     ],
 )
 def test_what_the_engine_refuses_is_a_mistake_too(arguments: list[str], says: str) -> None:
@@ -250,7 +277,7 @@ def test_the_summary_of_a_job_on_github_is_added_to(folder: Path, monkeypatch: p
 
 def test_a_baseline_shows_what_an_override_changed() -> None:
     loaded("--json", "before.json")
-    after = run_suite(SUITE, "--overrides", json.dumps(OVERRIDES), "--baseline", "before.json")
+    after = run_suite(SUITE, "--override", json.dumps(OVERRIDES), "--baseline", "before.json")
     changed = [line for line in after.stderr.splitlines() if line.startswith("Changed: ")]
     assert changed == [
         "Changed: A new patient books a check-up: 0 of 1 passed before, 1 of 1 now",

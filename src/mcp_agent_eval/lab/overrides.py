@@ -1,29 +1,54 @@
-"""Fields of the agent to replace, as JSON or in a file, for the command line."""
+"""Fields of the agent to replace, as the command line is given them."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path as File
-from typing import cast
+from typing import Any, cast
 
 from mcp_agent_eval.errors import InvalidInput
 from mcp_agent_eval.lab.packs.files import Problem
 from mcp_agent_eval.lab.packs.json_text import read_json
-from mcp_agent_eval.lab.packs.located import Unreadable
+from mcp_agent_eval.lab.packs.located import Fault, Unreadable
 from mcp_agent_eval.lab.packs.yaml_reading import read_yaml
 from mcp_agent_eval.types import Json
 
-_INLINE = "--overrides"
+_INLINE = "--override"
+_FIELD = re.compile(r"(\w+)=(.*)", re.DOTALL)
 
 
-def read_overrides(given: str) -> Json:
-    """The overrides in a JSON object, or in the YAML or JSON file of that name.
+def read_overrides(given: Iterable[str]) -> Json:
+    """All that was given, what comes later over what comes before. Each is one of `FIELD=VALUE`, `FIELD=@FILE` with
+    the text of that file, a JSON object, or the name of a YAML or JSON file with a mapping in it.
 
     Raises:
-        InvalidInput: there is no such file, or it holds something else; names every line that is wrong.
+        InvalidInput: a file cannot be read, or there is something else in it; names every line that is wrong.
     """
+    fields: Json = {}
+    for one in given:
+        fields.update(_fields(one))
+    return fields
+
+
+def _fields(given: str) -> Json:
     if given.lstrip().startswith("{"):
         return _mapping(_INLINE, given)
+    if field := _FIELD.fullmatch(given):
+        return {field[1]: _value(field[2])}
     return _mapping(given, _text_of(given))
+
+
+def _value(written: str) -> Any:
+    """JSON where it is JSON, such as numbers and lists; everything else is text."""
+    if written.startswith("@"):
+        return _text_of(written[1:])
+    try:
+        whole, faults = read_json(written)
+    except Unreadable:
+        return written
+    _refuse(_INLINE, faults)
+    return whole.value
 
 
 def _text_of(file: str) -> str:
@@ -32,7 +57,7 @@ def _text_of(file: str) -> str:
     except OSError as exc:
         raise InvalidInput(
             f"The overrides {file} cannot be read: {exc.strerror}.",
-            hint='Give a file, or JSON such as \'{"model": "openai:NAME"}\'.',
+            hint="Give FIELD=VALUE, FIELD=@FILE, or a YAML or JSON file with fields of the agent.",
         ) from None
     except UnicodeDecodeError:
         raise InvalidInput(f"The overrides {file} are not UTF-8.") from None
@@ -44,9 +69,13 @@ def _mapping(name: str, text: str) -> Json:
         whole, faults = read(text)
     except Unreadable as exc:
         faults, whole = [exc.fault], None
-    if faults:
-        raise InvalidInput("\n".join(str(Problem(name, *fault)) for fault in faults))
+    _refuse(name, faults)
     value = whole.value if whole else None
     if not isinstance(value, dict):
         raise InvalidInput(f"{name}: overrides are a mapping of fields of the agent.")
     return cast(Json, value)
+
+
+def _refuse(name: str, faults: Sequence[Fault]) -> None:
+    if faults:
+        raise InvalidInput("\n".join(str(Problem(name, *fault)) for fault in faults))

@@ -6,6 +6,9 @@ Everything that is said goes to standard error; standard output is for a report 
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any, TypeVar
 
 import anyio
 import click
@@ -13,6 +16,7 @@ import click
 from mcp_agent_eval.cli.ci.evaluation import Order, evaluate
 from mcp_agent_eval.cli.ci.lines import show_result
 from mcp_agent_eval.cli.ci.outputs import Outputs
+from mcp_agent_eval.cli.files import STANDARD_OUTPUT
 from mcp_agent_eval.cli.refusals import tell
 from mcp_agent_eval.errors import (
     AmbiguousReference,
@@ -26,6 +30,8 @@ from mcp_agent_eval.errors import (
 )
 from mcp_agent_eval.lab.reports.baseline import changes, read_baseline
 from mcp_agent_eval.lab.reports.results import Outcome
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 _CODES: dict[Outcome, int] = {"passed": 0, "failed": 1, "undecided": 3}
 _MISTAKEN, _IMPOSSIBLE, _SIGNALLED = 2, 3, 128
@@ -41,22 +47,33 @@ _MISTAKES = (
 """What whoever wrote the command, the files or the settings has to mend."""
 
 
-def _percent(context: click.Context, parameter: click.Parameter, value: float) -> float:
-    if 0 < value <= 1:
-        raise click.BadParameter(f"{value:g} is less than a pass in a hundred: give percent, such as 90.")
-    return value
+def _percent(_: click.Context, __: click.Parameter, text: str) -> float:
+    """A share of runs as people write it: 0.9, 90 and 90% are the same. Nobody wants one run in a hundred, so 1 is
+    all of them."""
+    try:
+        given = Fraction(text.removesuffix("%"))
+    except ValueError:
+        given = Fraction(-1)
+    percent = given if given > 1 or text.endswith("%") else given * 100
+    if not 0 <= percent <= 100:
+        raise click.BadParameter(f"{text!r} is no share of runs: give 0.9, or 90%.")
+    return float(percent)
+
+
+def _report(name: str, help: str) -> Callable[[_Command], _Command]:
+    """An option for a report, with a file or without."""
+    return click.option(name, metavar="[FILE]", is_flag=False, flag_value=STANDARD_OUTPUT, help=help)
 
 
 @click.command("run-suite")
 @click.argument("suite")
 @click.option(
     "--fail-under",
-    metavar="PERCENT",
-    type=click.FloatRange(0, 100),
-    default=100,
+    metavar="RATE",
+    default="100%",
     show_default=True,
     callback=_percent,
-    help="How many of 100 runs have to pass.",
+    help="The share of runs that has to pass, as 0.9 or 90%.",
 )
 @click.option(
     "--repeats",
@@ -64,9 +81,16 @@ def _percent(context: click.Context, parameter: click.Parameter, value: float) -
     type=click.IntRange(1, 100),
     default=1,
     show_default=True,
-    help="Run the suite so often, which shows the cases that pass only sometimes.",
+    help="Run the suite this many times, which shows the cases that pass only sometimes.",
 )
-@click.option("--overrides", metavar="FILE|JSON", help="Fields of the agent to replace, for these runs only.")
+@click.option(
+    "--override",
+    "overrides",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="A field of the agent to replace, for these runs only; FIELD=@FILE takes it from a file. Repeat it for more, "
+    "or give all of them as JSON or in a YAML or JSON file.",
+)
 @click.option(
     "--load",
     "files",
@@ -82,16 +106,16 @@ def _percent(context: click.Context, parameter: click.Parameter, value: float) -
 )
 @click.option("--allow-real-tools", is_flag=True, help="Let tools act that are not mocked.")
 @click.option("--baseline", metavar="FILE", help="An earlier --json report, to show what changed since.")
-@click.option("--junit", metavar="FILE", help="Write JUnit XML.")
-@click.option("--json", metavar="FILE", help="Write everything as JSON.")
-@click.option("--markdown", metavar="FILE", help="Write a summary, for a comment on a pull request.")
+@_report("--junit", "Write JUnit XML.")
+@_report("--json", "Write everything as JSON.")
+@_report("--markdown", "Write a summary, for a comment on a pull request.")
 @click.pass_context
 def run_suite(
     context: click.Context,
     suite: str,
     fail_under: float,
     repeats: int,
-    overrides: str | None,
+    overrides: tuple[str, ...],
     files: tuple[str, ...],
     timeout: float | None,
     allow_real_tools: bool,
@@ -102,7 +126,8 @@ def run_suite(
 ) -> None:
     """Run every case of a suite and fail when too few pass.
 
-    SUITE is a suite's id, how its id begins, or its name. FILE may be - for standard output.
+    SUITE is a suite's id, how its id begins, or its name. A report without a FILE, or with -, goes to
+    standard output.
 
     \b
     Exit codes:

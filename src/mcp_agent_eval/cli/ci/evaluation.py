@@ -40,7 +40,7 @@ class Order:
     suite: str
     fail_under: float
     repeats: int
-    overrides: str | None
+    overrides: tuple[str, ...]
     files: tuple[str, ...]
     timeout: float | None
     allow_real_tools: bool
@@ -60,7 +60,7 @@ async def evaluate(order: Order) -> tuple[SuiteResult, Stop | None]:
     Raises:
         EvalError: nothing was started, or what was cannot be followed any more; it is cancelled as far as possible.
     """
-    overrides = read_overrides(order.overrides) if order.overrides else {}
+    overrides = read_overrides(order.overrides)
     async with connect(Settings.read()) as link:
         suite = await _prepare(link.backend, order, overrides)
         size = (await link.backend.list("case", limit=1, suite_id=suite.id)).total
