@@ -265,6 +265,21 @@ class TestBudgets:
         digest = suite_run_digest(ended, "S")
         assert digest["stopped"] == ended.stopped
 
+    async def test_one_ceiling_holds_for_whatever_is_started(self, one_url: str) -> None:
+        async with provider(caller) as model, opened(one_url, model, max_cost_usd=0.06) as backend:
+            suite = await suite_of(backend, 12)
+            started = await backend.start_suite_run(suite)
+            whole = await final_suite(backend, started.suite_run_id)
+        async with (
+            provider(caller) as model,
+            opened(one_url, model, max_cost_usd=0.045, run_budget=1) as backend,
+        ):
+            run = await final(backend, (await one_run(backend)).id)
+        assert "budget of this suite run, $0.06, is used up" in str(whole.stopped)
+        assert 0 < whole.cost_usd <= 0.06
+        assert "budget of this run, $0.045, is used up" in str(run.error)
+        assert "Raise AGENT_EVAL_MAX_COST_USD" in str(run.error)
+
     async def test_the_days_ceiling_holds_for_all_runs_and_processes_together(
         self, database_url: str
     ) -> None:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-import anyio
-
-from mcp_agent_eval.engine.store import lanes, queue, spending, suite_runs
+from mcp_agent_eval.engine.store import lanes, queue, suite_runs
 from mcp_agent_eval.engine.store.database import Database
 from mcp_agent_eval.engine.store.lanes import LaneState
-from mcp_agent_eval.engine.store.opening import open_database
 from mcp_agent_eval.engine.store.queue import Spent, Totals
 from tests.contract import store_support as support
 from tests.contract.store_support import claim, finish, later, new_run, new_suite_run, queued, run
@@ -136,34 +133,6 @@ class TestPauses:
 
 
 class TestCeilings:
-    async def test_what_is_reserved_never_passes_the_ceiling(self, database_url: str) -> None:
-        databases = [await open_database(database_url) for _ in range(3)]
-        granted: list[bool] = []
-
-        async def take(database: Database) -> None:
-            work = partial(spending.reserve, scope="day", nano_usd=7, ceiling=100)
-            granted.append(await database.write_own(work))
-
-        async with anyio.create_task_group() as tasks:
-            for number in range(30):
-                tasks.start_soon(take, databases[number % 3])
-        assert sum(granted) == 14
-        assert await databases[0].read(partial(spending.spent, scope="day")) == 98
-        for database in databases:
-            await database.aclose()
-
-    async def test_what_was_not_spent_is_there_for_others(self, database: Database) -> None:
-        reserve = partial(spending.reserve, scope="day", ceiling=10)
-        assert await database.write(partial(reserve, nano_usd=8))
-        assert not await database.write(partial(reserve, nano_usd=3))
-        await database.write(partial(spending.give_back, scope="day", nano_usd=6))
-        assert await database.write(partial(reserve, nano_usd=8))
-        assert await database.read(partial(spending.spent, scope="another day")) == 0
-
-    async def test_the_first_call_alone_may_be_too_much(self, database: Database) -> None:
-        assert not await database.write(partial(spending.reserve, scope="day", nano_usd=11, ceiling=10))
-        assert await database.read(partial(spending.spent, scope="day")) == 0
-
     async def test_a_suite_run_that_is_stopped_ends_what_has_not_begun_and_says_why(
         self, database: Database
     ) -> None:

@@ -20,7 +20,7 @@ from mcp_agent_eval.engine.store.database import Connection, Database
 from mcp_agent_eval.engine.store.deltas import Requests
 from mcp_agent_eval.engine.store.journal import NewCall
 from mcp_agent_eval.engine.store.opening import open_database
-from mcp_agent_eval.engine.store.queue import Totals
+from mcp_agent_eval.engine.store.queue import Claim, Totals
 from mcp_agent_eval.engine.upkeep import Upkeep
 from mcp_agent_eval.errors import StoreTooNew
 from mcp_agent_eval.settings import Settings
@@ -245,9 +245,13 @@ class TestWhatGoesWithThem:
             await spend(database, group, day)
         await prune(care, days=90)
         scopes = await database.read(
-            lambda connection: cast(Any, connection).raw.execute("SELECT scope FROM spending").fetchall()
+            lambda connection: [
+                cast(Any, connection).raw.execute(f"SELECT scope FROM {table}").fetchall()
+                for table in ("spending", "reservations")
+            ]
         )
-        assert {scope for (scope,) in scopes} == {f"suite run {kept}", f"day {NOW:%Y-%m-%d}"}
+        assert scopes[0] == scopes[1]
+        assert {scope for (scope,) in scopes[0]} == {f"suite run {kept}", f"day {NOW:%Y-%m-%d}"}
 
     async def test_a_database_that_a_newer_version_has_changed_is_left_alone(
         self, database: Database, care: Upkeep
@@ -264,8 +268,9 @@ async def spend(database: Database, suite_run_id: str, day: Any) -> None:
     """Some money, as a run of that suite run does on that day."""
     prices = Prices({"m": {"input": 1, "output": 1}})
     settings = Settings.read(suite_budget=100, day_budget=100)
-    budget = Budget(settings, database, prices, suite_run_id, clock=lambda: day)
+    budget = Budget(settings, database, prices, Claim("r", "w", 1, 1), suite_run_id, clock=lambda: day)
     request = budget.bounded(ModelRequest("agent", system="Be brief.", messages=()))
+    await budget.settle(await budget.reserve("m", request, 0), 1)
     assert await budget.reserve("m", request, 0)
 
 

@@ -83,7 +83,8 @@ class Records:
 
     def spending(self) -> tuple[int, int]:
         """Nano-dollars that count as spent, and those that the runs tell of."""
-        spent = self.all("SELECT sum(nano_usd) AS nano FROM spending WHERE scope LIKE 'day %'")
+        counted = "SELECT * FROM spending UNION ALL SELECT scope, nano_usd FROM reservations"
+        spent = self.all(f"SELECT sum(nano_usd) AS nano FROM ({counted}) AS counted WHERE scope LIKE 'day %'")
         recorded = self.all("SELECT sum(cost_nano_usd) AS nano FROM whole_runs")
         return int(spent[0]["nano"] or 0), int(recorded[0]["nano"] or 0)
 

@@ -7,14 +7,17 @@ limit that is sent with the request. What a call really cost then takes the plac
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+
+import anyio
 
 from mcp_agent_eval.engine.billing import NANO, Prices
 from mcp_agent_eval.engine.llm.messages import Message, ModelRequest, Usage
 from mcp_agent_eval.engine.store import spending
 from mcp_agent_eval.engine.store.database import Connection, Database
+from mcp_agent_eval.engine.store.queue import Claim
 from mcp_agent_eval.errors import BudgetExceeded, NotConfigured
 from mcp_agent_eval.settings import PREFIX, Settings
 from mcp_agent_eval.types import now
@@ -36,28 +39,29 @@ class Ceiling:
     scope: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """What a call may cost at most."""
+Reservation = tuple[str, ...]
+"""The scopes in which money is set aside for a call."""
 
-    nano_usd: int
-    scopes: tuple[str, ...]
+_AGAIN = 0.25
+"""Seconds between two looks at whether calls of others have left enough."""
 
 
 class Budget:
-    """The ceilings that hold for one run."""
+    """The ceilings that hold for one claimed run."""
 
     def __init__(
         self,
         settings: Settings,
         database: Database,
         prices: Prices,
+        claim: Claim,
         suite_run_id: str | None,
         clock: Callable[[], datetime] = now,
     ) -> None:
         self._settings = settings
         self._database = database
         self._prices = prices
+        self._claim = claim
         self._suite_run_id = suite_run_id
         self._clock = clock
 
@@ -67,8 +71,9 @@ class Budget:
             return request
         return replace(request, max_tokens=LONGEST_ANSWER)
 
-    async def reserve(self, model: str, request: ModelRequest, spent: int) -> Reservation | None:
-        """Set aside what the call may cost; `spent` is what the run has cost so far. None: nothing limits it.
+    async def reserve(self, model: str, request: ModelRequest, spent: int) -> Reservation:
+        """Set aside what the call may cost; `spent` is what the run has cost so far. Where only calls that others are
+        making stand in the way, they are waited for: most of them cost less than they might.
 
         Raises:
             BudgetExceeded: a ceiling could be passed; nothing is set aside.
@@ -76,27 +81,55 @@ class Budget:
         """
         ceilings = self._ceilings()
         if not ceilings:
-            return None
+            return ()
         most = self._most(model, request)
+        shared: dict[str, Ceiling] = {}
         for ceiling in ceilings:
-            if ceiling.scope is None and spent + most > ceiling.nano_usd:
+            if ceiling.scope:
+                shared[ceiling.scope] = ceiling
+            elif spent + most > ceiling.nano_usd:
                 raise _exceeded(ceiling, most)
-        shared = [ceiling for ceiling in ceilings if ceiling.scope]
-        if shared and most:
-            await self._database.write(lambda connection: _reserve(connection, shared, most))
-        return Reservation(most, tuple(ceiling.scope for ceiling in shared if ceiling.scope))
+        if not (shared and most):
+            return ()
+        while True:
+            if await self._database.write(lambda connection: self._set_aside(connection, shared, most)):
+                return tuple(shared)
+            await anyio.sleep(_AGAIN)
 
-    async def settle(self, reservation: Reservation | None, nano_usd: int) -> None:
+    async def settle(self, reservation: Reservation, nano_usd: int) -> None:
         """Put what a call has cost in the place of what was set aside for it."""
-        if reservation and (left := reservation.nano_usd - nano_usd) and reservation.scopes:
-            await self._database.write(lambda connection: _give_back(connection, reservation.scopes, left))
+
+        def work(connection: Connection) -> None:
+            for scope in reservation:
+                spending.settle(connection, scope, self._claim, nano_usd)
+
+        if reservation:
+            await self._database.write(work)
+
+    def _set_aside(self, connection: Connection, ceilings: Mapping[str, Ceiling], most: int) -> bool:
+        """False, and nothing set aside, as long as others may leave enough."""
+        has_room = True
+        for scope, ceiling in ceilings.items():
+            spending.settle_lost(connection, scope, self._claim)
+            spent, reserved = spending.standing(connection, scope)
+            if spent + most > ceiling.nano_usd:
+                raise _exceeded(ceiling, most)
+            has_room = has_room and spent + reserved + most <= ceiling.nano_usd
+        for scope in ceilings if has_room else ():
+            spending.reserve(connection, scope, self._claim, most)
+        return has_room
 
     def _ceilings(self) -> list[Ceiling]:
         """The smallest scope first: it is the one to name when several are used up."""
-        found = [_ceiling("run", self._settings.run_budget, None)]
+        settings = self._settings
+        whole = {"max_cost_usd": settings.max_cost_usd}
+        found = [
+            _ceiling("run", None, run_budget=settings.run_budget, **({} if self._suite_run_id else whole))
+        ]
         if self._suite_run_id:
-            found.append(_ceiling("suite", self._settings.suite_budget, f"suite run {self._suite_run_id}"))
-        found.append(_ceiling("day", self._settings.day_budget, f"day {self._clock():%Y-%m-%d}"))
+            scope = f"suite run {self._suite_run_id}"
+            found.append(_ceiling("suite run", scope, suite_budget=settings.suite_budget, **whole))
+        found.append(_ceiling("day", f"day {self._clock():%Y-%m-%d}", day_budget=settings.day_budget))
         return [ceiling for ceiling in found if ceiling]
 
     def _most(self, model: str, request: ModelRequest) -> int:
@@ -110,24 +143,13 @@ class Budget:
         return nano
 
 
-def _ceiling(name: str, dollars: float | None, scope: str | None) -> Ceiling | None:
-    if dollars is None:
+def _ceiling(of: str, scope: str | None, **settings: float | None) -> Ceiling | None:
+    """The lowest of those that are set, in dollars."""
+    given = [(dollars, name) for name, dollars in settings.items() if dollars is not None]
+    if not given:
         return None
-    return Ceiling(_WHOSE[name], f"{PREFIX}{name.upper()}_BUDGET", round(dollars * NANO), scope)
-
-
-_WHOSE = {"run": "run", "suite": "suite run", "day": "day"}
-
-
-def _reserve(connection: Connection, ceilings: list[Ceiling], most: int) -> None:
-    for ceiling in ceilings:
-        if not spending.reserve(connection, ceiling.scope or "", most, ceiling.nano_usd):
-            raise _exceeded(ceiling, most)
-
-
-def _give_back(connection: Connection, scopes: tuple[str, ...], nano_usd: int) -> None:
-    for scope in scopes:
-        spending.give_back(connection, scope, nano_usd)
+    dollars, name = min(given)
+    return Ceiling(of, f"{PREFIX}{name.upper()}", round(dollars * NANO), scope)
 
 
 def _exceeded(ceiling: Ceiling, most: int) -> BudgetExceeded:

@@ -93,8 +93,9 @@ async def _carry_on(workshop: Workshop, work: _Work, journal: RunJournal) -> Non
         tell_unsettled("postponed")
         await journal.postpone(exc.message)
     except BudgetExceeded as exc:
-        await journal.finish(tell_outcome(_outcome(_broken(exc), None, _started(work))))
+        # First, since a suite run whose last run is over must not change any more.
         await _stop_suite_run(workshop, work.run, exc)
+        await journal.finish(tell_outcome(_outcome(_broken(exc), None, _started(work))))
     else:
         await journal.finish(tell_outcome(outcome))
 
@@ -114,7 +115,7 @@ def _journal(workshop: Workshop, claim: Claim, work: _Work, changed: Callable[[]
         claim,
         workshop.database,
         workshop.prices,
-        budget=Budget(settings, workshop.database, workshop.prices, work.run.suite_run_id),
+        budget=Budget(settings, workshop.database, workshop.prices, claim, work.run.suite_run_id),
         patience=Patience(
             workshop.lanes, workshop.models.lane, _started(work) + timedelta(seconds=settings.run_deadline)
         ),

@@ -103,7 +103,7 @@ class RunJournal:
         Raises:
             ModelError: the call failed for good.
             ModelAway: it failed, and may succeed later.
-            BudgetExceeded, NotConfigured: as `Budget.reserve`.
+            BudgetExceeded, NotConfigured: as `Budget.reserve` says.
             LeaseLost: another worker has the run.
         """
         if self._pending:

@@ -15,7 +15,9 @@ from mcp_agent_eval.engine.store.postgres_server import SCHEMA, connect, explain
 from mcp_agent_eval.errors import NotConfigured, StoreError
 
 _DUMP = "pg_dump"
-_TIDY: LiteralString = "VACUUM (ANALYZE) model_calls, turns, run_documents, runs, suite_runs, spending"
+_TIDY: LiteralString = (
+    "VACUUM (ANALYZE) model_calls, turns, run_documents, runs, suite_runs, spending, reservations"
+)
 
 
 def back_up(url: str, target: Path) -> None:

@@ -128,8 +128,7 @@ def stop_suite_run(connection: Connection, suite_run_id: str, reason: str, now: 
     """End the runs of a suite run that nobody has claimed yet, and remember why; the first reason stays."""
     at = rows.to_time(now)
     ended = connection.all("stop_pending", suite_run_id=suite_run_id, reason=reason, now=at)
-    if ended:
-        connection.run("keep_stopped", suite_run_id=suite_run_id, reason=reason)
+    connection.run("keep_stopped", suite_run_id=suite_run_id, reason=reason)
     _tell(connection, [], ended)
 
 

@@ -53,4 +53,5 @@ def delete(connection: Connection, batch: Sequence[Finished]) -> None:
 
 def forget_spending(connection: Connection, oldest: date) -> None:
     """Forget what was spent before that day, and in suite runs that were deleted."""
-    connection.run("forget_spending", oldest_day=f"day {oldest:%Y-%m-%d}")
+    for table in ("spending", "reservations"):
+        connection.run(f"forget_{table}", oldest_day=f"day {oldest:%Y-%m-%d}")

@@ -12,11 +12,20 @@ CREATE TABLE lanes (
     reason TEXT
 ) {strict};
 
--- What was spent or is reserved, by day and by suite run.
+-- What was spent, by day and by suite run; and what is set aside in each for the calls that are being made. A
+-- reservation whose run is not claimed under that epoch any more is one of a call that nobody will tell of.
 
 CREATE TABLE spending (
     scope {key} PRIMARY KEY,
     nano_usd {bigint} NOT NULL
+) {strict};
+
+CREATE TABLE reservations (
+    scope {key} NOT NULL,
+    run_id {key} NOT NULL,
+    epoch {bigint} NOT NULL,
+    nano_usd {bigint} NOT NULL,
+    PRIMARY KEY (scope, run_id, epoch)
 ) {strict};
 
 ALTER TABLE suite_runs ADD COLUMN stopped TEXT;

@@ -45,9 +45,10 @@ UPDATE runs SET suite_run_id = NULL WHERE suite_run_id IN {list suite_run_ids};
 -- Suite runs, once no run is left in them.
 DELETE FROM suite_runs WHERE id IN {list suite_run_ids};
 
--- name: forget_spending
--- What was spent on days before one, and in suite runs that are gone: no ceiling counts it any more.
-DELETE FROM spending
+-- name: forget_{table}
+-- for table: spending, reservations
+-- What was spent or set aside on days before one, and in suite runs that are gone: no ceiling counts it any more.
+DELETE FROM {table}
 WHERE (scope >= 'day ' AND scope < :oldest_day)
    OR (scope >= 'suite run ' AND scope < 'suite run!'
        AND NOT EXISTS (SELECT 1 FROM suite_runs WHERE suite_runs.id = substr(scope, 11)));
