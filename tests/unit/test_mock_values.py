@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from referencing.jsonschema import EMPTY_REGISTRY
 
+from mcp_agent_eval.engine.mocks import values
 from mcp_agent_eval.engine.mocks.strings import TextRules, strings
 from mcp_agent_eval.engine.mocks.values import CannotMock, mock_tool_result, mock_value
 from tests.support import shared_path
@@ -407,3 +408,23 @@ def test_jsonschema_is_not_loaded_before_it_is_needed() -> None:
     code = "import sys, mcp_agent_eval.engine.mocks.values; print('jsonschema' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "string", "pattern": "^(a|a)*b$", "const": "a" * 64},
+        {"type": "string", "pattern": "^(a+)+$", "const": "a" * 64 + "!"},
+        {"$schema": "http://json-schema.org/draft-07/schema#", "pattern": "(x+x+)+y", "const": "x" * 64},
+        {"not": {"patternProperties": {"^(a|aa|a)+$": False}}, "const": {"a" * 64 + "!": 1}},
+    ],
+)
+def test_a_pattern_on_which_re_would_search_for_ever_ends(schema: Any) -> None:
+    with pytest.raises(CannotMock):
+        mock_value(schema, seed="seed")
+
+
+def test_searches_that_take_too_long_together_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(values, "TIME_FOR_PATTERNS", -1.0)
+    with pytest.raises(CannotMock, match="take too long"):
+        mock_value({"type": "string", "pattern": "^a$"}, seed="seed")

@@ -140,7 +140,7 @@ class Conversation:
     async def _use(self, call: ToolCall, offset: int) -> ToolUse:
         """The outcome of a call. One that acted in an earlier attempt, or may have, does not act again."""
         if not self._tools.acts(call):
-            return self._tools.mock(call)
+            return await self._tools.mock(call)
         if known := self._earlier.get(len(self.turns) + offset):
             return known
         if self._journal.recalled:

@@ -8,9 +8,11 @@ A pattern is searched for as it is written, case included.
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, lru_cache
 from typing import Any, cast
@@ -20,7 +22,7 @@ from mcp_agent_eval.errors import InvalidPattern
 from mcp_agent_eval.types import Json
 
 _GLOBAL_FLAGS = re.compile(r"\(\?([aiLmsux]+)\)")
-_deadline: ContextVar[float] = ContextVar("deadline")
+_deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
 
 
 class Uncheckable(ValueError):
@@ -35,9 +37,9 @@ def violations(schema: Json, value: object) -> list[Any]:
     """
     from referencing.exceptions import Unresolvable
 
-    token = _deadline.set(time.monotonic() + TIME_LIMIT)
     try:
-        return list(_validator(json.dumps(schema)).iter_errors(value))
+        with patterns_within(TIME_LIMIT):
+            return list(validator_of(json.dumps(schema)).iter_errors(value))
     except Unresolvable:
         raise Uncheckable("a reference leads nowhere within the schema") from None
     except InvalidPattern as exc:
@@ -46,35 +48,58 @@ def violations(schema: Json, value: object) -> list[Any]:
         raise Uncheckable("its patterns take too long to search for") from None
     except RecursionError:
         raise Uncheckable("it refers to itself without an end, or the value nests too deep") from None
+
+
+@contextmanager
+def patterns_within(seconds: float) -> Generator[None]:
+    """Searches in the block may take so long all together; then they raise `PatternTimeout`."""
+    token = _deadline.set(time.monotonic() + seconds)
+    try:
+        yield
     finally:
         _deadline.reset(token)
 
 
+def matches(pattern: str, text: str) -> bool:
+    """Whether a schema's pattern is found in a text.
+
+    Raises:
+        InvalidPattern, PatternTimeout: as `patterns` does.
+    """
+    if time.monotonic() > _deadline.get():
+        raise PatternTimeout
+    return find(_with_case(pattern), text) is not None
+
+
 @lru_cache(maxsize=256)
-def _validator(text: str) -> Any:
-    """Remembered, since it takes milliseconds to build."""
+def validator_of(text: str) -> Any:
+    """The validator of a schema in JSON. Remembered, since it takes milliseconds to build.
+
+    Raises:
+        Uncheckable: the schema is none.
+    """
     from jsonschema import SchemaError
     from referencing.jsonschema import EMPTY_REGISTRY
 
-    schema = _without_dialects(json.loads(text))
+    schema = without_dialects(json.loads(text))
     try:
         _bounded().check_schema(schema)
     except SchemaError as exc:
         where = "/".join(map(str, exc.absolute_path)) or "its top level"
-        raise Uncheckable(f"it is no valid JSON Schema at {where}") from None
+        raise Uncheckable(f"it is not a valid JSON Schema at {where}") from None
     # Given a registry, jsonschema looks nothing up on the network.
     return _bounded()(schema, registry=EMPTY_REGISTRY)
 
 
-def _without_dialects(part: Any) -> Any:
+def without_dialects(part: Any) -> Any:
     """Where a schema names its dialect, jsonschema would go on with a validator of its own, and with `re`."""
     if isinstance(part, list):
-        return [_without_dialects(item) for item in cast("list[Any]", part)]
+        return [without_dialects(item) for item in cast("list[Any]", part)]
     if not isinstance(part, dict):
         return part
     entries = cast(Json, part).items()
     return {
-        key: _without_dialects(item)
+        key: without_dialects(item)
         for key, item in entries
         if not (key == "$schema" and isinstance(item, str))
     }
@@ -97,12 +122,6 @@ def _bounded() -> Any:
     )
 
 
-def _matches(pattern: str, text: str) -> bool:
-    if time.monotonic() > _deadline.get():
-        raise PatternTimeout
-    return find(_with_case(pattern), text) is not None
-
-
 def _with_case(pattern: str) -> str:
     """A pattern for `patterns`, which takes no heed of case unless it is told to."""
     flags = _GLOBAL_FLAGS.match(pattern)
@@ -115,7 +134,7 @@ def _with_case(pattern: str) -> str:
 
 
 def _pattern(_validator: Any, pattern: str, instance: object, _schema: Json) -> Iterator[Any]:
-    if isinstance(instance, str) and not _matches(pattern, instance):
+    if isinstance(instance, str) and not matches(pattern, instance):
         yield _error("does not match")
 
 
@@ -124,7 +143,7 @@ def _pattern_properties(validator: Any, patterns: Json, instance: object, _schem
         return
     for pattern, subschema in patterns.items():
         for key, item in cast(Json, instance).items():
-            if _matches(pattern, key):
+            if matches(pattern, key):
                 yield from validator.descend(item, subschema, path=key, schema_path=pattern)
 
 
@@ -164,7 +183,7 @@ def _error(message: str) -> Any:
 
 def _is_declared(key: str, schema: Json) -> bool:
     patterns = cast(Json, schema.get("patternProperties", {}))
-    return key in schema.get("properties", {}) or any(_matches(pattern, key) for pattern in patterns)
+    return key in schema.get("properties", {}) or any(matches(pattern, key) for pattern in patterns)
 
 
 def _evaluated(validator: Any, instance: Json, schema: Any) -> set[str]:

@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import anyio.to_thread
+
 from mcp_agent_eval.engine.llm.messages import ToolCall
 from mcp_agent_eval.engine.mocks.values import CannotMock, mock_tool_result
 from mcp_agent_eval.engine.tracing.steps import tell_use, tool_span
@@ -66,13 +68,13 @@ class Tools:
         with tool_span(call):
             return tell_use(await self._acting.fire(self._tools[call.name], call))
 
-    def mock(self, call: ToolCall) -> ToolUse:
+    async def mock(self, call: ToolCall) -> ToolUse:
         """The outcome of a call that does not act; a wrong call has an error for the agent to read, as a real one
         would."""
         with tool_span(call):
-            return tell_use(self._made_up(call))
+            return tell_use(await self._made_up(call))
 
-    def _made_up(self, call: ToolCall) -> ToolUse:
+    async def _made_up(self, call: ToolCall) -> ToolUse:
         tool = self._tools.get(call.name)
         if tool is None:
             return failed(call, f"There is no tool {call.name!r}.")
@@ -80,7 +82,10 @@ class Tools:
             return failed(call, "The arguments are not a JSON object.")
         if call.name in self._acting.mocks:
             return self._given(self._acting.mocks[call.name], call)
-        return self._fabricate(tool, call)
+        if tool.output_schema is None:
+            return self._fabricate(tool, call)
+        # A value for an intricate schema may take long, and others should not wait for it.
+        return await anyio.to_thread.run_sync(self._fabricate, tool, call)
 
     def _given(self, mock: Json, call: ToolCall) -> ToolUse:
         """What the case says; of several answers the next, and the last from then on."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from math import ceil, floor
 from typing import Any, cast
 
 from mcp_agent_eval.engine.mocks.strings import LONGEST, TextRules
+from mcp_agent_eval.engine.schemas import matches
 from mcp_agent_eval.types import Json
 
 BUDGET = 10_000
@@ -115,7 +115,7 @@ def property_parts(reading: Parts, key: str) -> list[Any]:
 
 def _asked_of_property(part: Json, key: str) -> list[Any]:
     patterns = cast(Json, part.get("patternProperties", {}))
-    matching = [schema for pattern, schema in patterns.items() if re.search(pattern, key)]
+    matching = [schema for pattern, schema in patterns.items() if matches(pattern, key)]
     return [*given([part.get("properties", {})], key), *matching] or given([part], "additionalProperties")
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
-if TYPE_CHECKING:
-    from jsonschema.protocols import Validator
+from mcp_agent_eval.engine.schemas import Uncheckable, validator_of
 
 
 class CannotMock(ValueError):
@@ -15,25 +13,22 @@ class CannotMock(ValueError):
 
 
 class CompiledSchema:
-    """A schema with its validator, which takes two milliseconds to build, and its references."""
+    """A schema with its validator and its references."""
 
-    def __init__(self, schema: Any) -> None:
-        from jsonschema import Draft202012Validator, SchemaError
+    def __init__(self, text: str) -> None:
         from referencing.jsonschema import DRAFT202012, EMPTY_REGISTRY
 
         try:
-            Draft202012Validator.check_schema(schema)
-        except SchemaError as exc:
-            raise CannotMock(f"not a valid JSON Schema: {exc.message}") from None
-        self.schema = schema
-        # Given a registry, jsonschema looks nothing up on the network.
-        self.validator: Validator = Draft202012Validator(schema, registry=EMPTY_REGISTRY)
-        self._resolver = EMPTY_REGISTRY.resolver_with_root(DRAFT202012.create_resource(schema))
+            self.validator = validator_of(text)
+        except Uncheckable as exc:
+            raise CannotMock(str(exc)) from None
+        self.schema = self.validator.schema
+        self._resolver = EMPTY_REGISTRY.resolver_with_root(DRAFT202012.create_resource(self.schema))
         self._resolved: dict[str, Any] = {}
 
     def is_valid(self, value: object, part: Any) -> bool:
         """Whether a value is valid under a part of the schema."""
-        return cast(Any, self.validator).evolve(schema=part).is_valid(value)
+        return self.validator.evolve(schema=part).is_valid(value)
 
     def resolve(self, reference: str) -> Any:
         """What a `$ref` refers to, from the root's point of view."""
@@ -47,4 +42,5 @@ class CompiledSchema:
 
 @lru_cache(maxsize=256)
 def compiled_schema(text: str) -> CompiledSchema:
-    return CompiledSchema(json.loads(text))
+    """Remembered, as its validator is."""
+    return CompiledSchema(text)

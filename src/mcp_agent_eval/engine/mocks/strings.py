@@ -17,6 +17,8 @@ from random import Random
 from string import ascii_letters, ascii_uppercase, digits, punctuation
 from typing import Any, cast
 
+from mcp_agent_eval.engine.schemas import matches
+
 # Private, and the only parser of Python's patterns that there is.
 _parser = import_module("re._parser")
 
@@ -42,7 +44,7 @@ class TextRules:
 def strings(name: str, rules: TextRules, rng: Random) -> Iterator[str]:
     """Strings that keep the rules, the most plausible for a property of that name first.
 
-    Raises `re.error` for a pattern that is not one of Python's.
+    Raises `re.error` for a pattern that is not one of Python's, and as `matches` does.
     """
     if rules.shortest > min(rules.longest, LONGEST):
         return
@@ -78,7 +80,7 @@ def usual_range(name: str) -> tuple[int, int]:
 
 def _keeps(rules: TextRules, text: str) -> bool:
     in_length = rules.shortest <= len(text) <= rules.longest
-    return in_length and all(re.search(pattern, text) for pattern in rules.patterns)
+    return in_length and all(matches(pattern, text) for pattern in rules.patterns)
 
 
 # --- By format and by name

@@ -53,6 +53,9 @@ from mcp_agent_eval.engine.mocks.strings import (
     speaks_of_outcome,
     strings,
 )
+from mcp_agent_eval.engine.patterns import PatternTimeout
+from mcp_agent_eval.engine.schemas import patterns_within
+from mcp_agent_eval.errors import InvalidPattern
 from mcp_agent_eval.types import Json
 
 if TYPE_CHECKING:
@@ -60,6 +63,8 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 6
 """Draws of a whole value. From the second on each part is checked as soon as it is drawn."""
+TIME_FOR_PATTERNS = 2.0
+"""Seconds for all searches of a value together."""
 MAX_DEPTH = 12
 """Further down nothing: what is required there would go on for ever."""
 
@@ -85,11 +90,16 @@ def mock_value(schema: Json | bool, *, seed: str) -> object:
     from referencing.exceptions import Unresolvable
 
     try:
-        return _found(compiled_schema(json.dumps(schema, sort_keys=True)), seed)
+        with patterns_within(TIME_FOR_PATTERNS):
+            return _found(compiled_schema(json.dumps(schema, sort_keys=True)), seed)
     except Unresolvable as exc:
         raise CannotMock(f"the reference {exc.ref!r} leads nowhere") from None
     except re.error as exc:
         raise CannotMock(f"the pattern {exc.pattern!r} is not a regular expression of Python's") from None
+    except InvalidPattern as exc:
+        raise CannotMock(f"a pattern cannot be used. {exc.message}") from None
+    except PatternTimeout:
+        raise CannotMock("its patterns take too long to search for") from None
     except (_Spent, ArithmeticError, RecursionError):
         raise CannotMock("it asks for too much, or recurses without an end") from None
 
