@@ -216,7 +216,8 @@ class ModelError(EvalError):
     """A model call that failed for good, after its retries.
 
     `kind` says how; `status_code` is the provider's, if it answered; `retry_after` is in seconds;
-    `sent` and `received` are the last bodies that went over the wire, kept with the run.
+    `sent` and `received` are the last bodies that went over the wire, kept with the run. `lost` of the
+    `attempts` may have been billed although nothing came of them.
     """
 
     code = "MODEL_FAILED"
@@ -231,6 +232,7 @@ class ModelError(EvalError):
         status_code: int | None = None,
         retry_after: float | None = None,
         attempts: int = 1,
+        lost: int = 0,
         sent: dict[str, Any] | None = None,
         received: Any = None,
     ) -> None:
@@ -239,6 +241,7 @@ class ModelError(EvalError):
         self.status_code = status_code
         self.retry_after = retry_after
         self.attempts = attempts
+        self.lost = lost
         self.sent = sent
         self.received = received
 

@@ -102,6 +102,7 @@ class Settings(BaseSettings):
     model_concurrency: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     run_timeout: float | None = Field(None, gt=0)
     run_deadline: float = Field(3600, gt=0)
+    grace_seconds: float = Field(1, ge=0)
     max_cost_usd: float | None = Field(None, gt=0)
     run_budget: float | None = Field(None, gt=0)
     suite_budget: float | None = Field(None, gt=0)

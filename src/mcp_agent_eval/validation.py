@@ -64,6 +64,13 @@ def key_of_another(what: str) -> InvalidInput:
     )
 
 
+def key_of_other_overrides() -> InvalidInput:
+    """The error for an idempotency key that started the same with other overrides."""
+    return InvalidInput(
+        "This idempotency_key started a run with other agent_overrides.", hint="Use a new key for a new run."
+    )
+
+
 def explain(exc: ValidationError, known: list[str] | None = None) -> str:
     """A validation error in plain words: where, what, and never the rejected value."""
     problems = exc.errors(include_url=False, include_context=False, include_input=False)

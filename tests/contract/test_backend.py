@@ -337,6 +337,16 @@ class TestRuns:
             await backend.start_run(other.id, idempotency_key="k")
         assert refused.value.hint == "Use a new key for a new run."
 
+    async def test_a_key_does_not_stand_for_other_overrides(self, backend: Backend) -> None:
+        case = await make_case(backend, agent_overrides={"temperature": 0.1})
+        changed = {"system_prompt": READS_BACK}
+        first = await backend.start_run(case.id, agent_overrides=changed, idempotency_key="k")
+        again = await backend.start_run(case.id, agent_overrides=changed, idempotency_key="k")
+        assert again.id == first.id
+        for other in (None, {"system_prompt": "Be brief."}):
+            with pytest.raises(InvalidInput, match="other agent_overrides"):
+                await backend.start_run(case.id, agent_overrides=other, idempotency_key="k")
+
     async def test_runs_are_listed_newest_first_with_filters(self, backend: Backend) -> None:
         case, other = await make_case(backend), await make_case(backend)
         runs = [await finished(backend, await backend.start_run(one.id)) for one in (case, other, case)]
@@ -389,6 +399,20 @@ class TestSuiteRuns:
         assert (again.suite_run_id, again.run_ids) == (first.suite_run_id, first.run_ids)
         with pytest.raises(InvalidInput, match="another suite"):
             await backend.start_suite_run(other.id, idempotency_key="k")
+        with pytest.raises(InvalidInput, match="other agent_overrides"):
+            await backend.start_suite_run(suite.id, agent_overrides={"temperature": 0}, idempotency_key="k")
+
+    async def test_a_case_whose_agent_is_not_active_fails_alone_and_bad_overrides_are_refused(
+        self, backend: Backend
+    ) -> None:
+        suite = await backend.create("suite", {"name": "S"})
+        lost, _ = await make_case(backend, suite_id=suite.id), await make_case(backend, suite_id=suite.id)
+        await backend.update("agent", lost.agent_id, {"is_active": False})
+        with pytest.raises(InvalidInput, match="colour"):
+            await backend.start_suite_run(suite.id, agent_overrides={"colour": "red"})
+        aggregate = await settled(backend, await backend.start_suite_run(suite.id))
+        assert (aggregate.errored, aggregate.completed) == (1, 1)
+        assert "is not active" in str(aggregate.runs[0].error)
 
     async def test_a_case_whose_agent_is_gone_fails_alone(self, backend: Backend) -> None:
         suite = await backend.create("suite", {"name": "S"})

@@ -131,8 +131,13 @@ class TestPauses:
         )
         assert (await run(database, "one")).queue_status == "claimed"
 
+    async def test_a_pause_that_only_a_wrong_clock_can_have_written_is_over(self, database: Database) -> None:
+        await queued(database, new_run("one", needs=["slow"]))
+        await pause(database, "slow", until=3620, at=3600)
+        assert await claimed(database) == ["one"]
 
-class TestCeilings:
+
+class TestStopping:
     async def test_a_suite_run_that_is_stopped_ends_what_has_not_begun_and_says_why(
         self, database: Database
     ) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 
 import pytest
 
 from mcp_agent_eval.engine.store import queue
 from mcp_agent_eval.engine.store.database import Database
+from mcp_agent_eval.engine.store.deltas import Requests
+from mcp_agent_eval.engine.store.journal import NewCall, record
 from mcp_agent_eval.engine.store.queue import Claim, Held, Spent, Totals
 from mcp_agent_eval.types import Evaluation
 from tests.contract import store_support as support
@@ -151,6 +154,46 @@ class TestLeases:
         assert failed.error
         assert (failed.ended_at, failed.duration_ms) == (later(231), 131_000)
 
+    async def test_a_run_of_which_something_was_stored_is_not_one_that_kills_its_workers(
+        self, database: Database
+    ) -> None:
+        await queued(database, new_run("one"))
+        for attempt in range(1, 5):
+            (mine,) = await claim(database, at=100 * attempt)
+            call = NewCall(attempt, "agent", "m", {}, {})
+            work = partial(record, claim=mine, calls=[call], totals=Totals(), requests=Requests())
+            assert (await database.write_own(work)).owned
+            assert await reap(database, 100 * attempt + 31, most_attempts=2) == (["one"], [], [])
+        assert (await run(database, "one")).attempts == 4
+        await claim(database, at=600)
+        assert await reap(database, 631, most_attempts=2) == (["one"], [], [])
+        await claim(database, at=700)
+        assert await reap(database, 731, most_attempts=2) == ([], ["one"], [])
+
+    async def test_what_is_given_back_by_name_counts_as_no_attempt(self, database: Database) -> None:
+        await queued(database, new_run("one"), new_run("two"))
+        await claim(database)
+        await database.write(partial(queue.give_back, worker="worker", run_ids=["one"]))
+        assert [(await run(database, name)).queue_status for name in ("one", "two")] == ["pending", "claimed"]
+        assert (await run(database, "one")).attempts == 0
+
+    async def test_a_run_that_waits_for_a_model_fails_when_its_time_is_over(self, database: Database) -> None:
+        await queued(database, new_run("waits"), new_run("new"))
+        (mine,) = await claim(database, 1, at=10)
+        assert await database.write(
+            partial(queue.postpone, claim=mine, totals=Totals(3), waiting_for="It is down")
+        )
+        overdue = partial(
+            queue.fail_overdue, longest=timedelta(seconds=60), reason=", and was until the end."
+        )
+        await database.write(partial(overdue, now=later(69)))
+        assert (await run(database, "waits")).waiting_for == "It is down"
+        await database.write(partial(overdue, now=later(71)))
+        ended = await run(database, "waits")
+        assert (ended.status, ended.termination_reason, ended.waiting_for) == ("failed", "error", None)
+        assert (ended.error, ended.spoken_turns) == ("It is down, and was until the end.", 3)
+        assert (await run(database, "new")).queue_status == "pending"
+
     async def test_a_lease_that_no_clock_could_have_given_is_taken_back(self, database: Database) -> None:
         await queued(database, new_run("ahead"), new_run("fair"))
         await claim(database, 1, worker="a", at=3600)
@@ -188,6 +231,27 @@ class TestCancelling:
         assert (await run(database, "one")).status == "running"
         assert await finish(database, mine, status="cancelled", termination_reason="cancelled")
         assert await cancel(database, "one") == "finished"
+
+    async def test_a_run_that_its_worker_puts_back_meanwhile_is_cancelled(self, database: Database) -> None:
+        await queued(database, new_run("one"))
+        (mine,) = await claim(database)
+        assert await cancel(database, "one") == "signalled"
+        assert await database.write(
+            partial(queue.postpone, claim=mine, totals=Totals(2), waiting_for="It is down")
+        )
+        ended = await run(database, "one")
+        assert (ended.status, ended.queue_status, ended.waiting_for) == ("cancelled", "done", None)
+        assert ended.spoken_turns == 2
+
+    async def test_a_run_that_waits_for_a_model_is_cancelled_and_waits_no_more(
+        self, database: Database
+    ) -> None:
+        await queued(database, new_run("one"))
+        (mine,) = await claim(database)
+        await database.write(partial(queue.postpone, claim=mine, totals=Totals(), waiting_for="It is down"))
+        assert await cancel(database, "one", at=3) == "cancelled"
+        ended = await run(database, "one")
+        assert (ended.waiting_for, ended.duration_ms) == (None, 3_000)
 
     async def test_a_run_that_is_not_there_cannot_be_cancelled(self, database: Database) -> None:
         assert await cancel(database, "missing") is None

@@ -70,7 +70,9 @@ class Worker:
 
 
 @asynccontextmanager
-async def working(database_url: str, *arguments: str, **settings: str) -> AsyncIterator[Worker]:
+async def working(
+    database_url: str, *arguments: str, ends_with: int = 0, **settings: str
+) -> AsyncIterator[Worker]:
     """A worker that has begun; it has to end by itself."""
     env = environment(database_url, **settings)
     async with await anyio.open_process(command("worker", *arguments), env=env) as process:
@@ -79,7 +81,7 @@ async def working(database_url: str, *arguments: str, **settings: str) -> AsyncI
             assert (await worker.line()).startswith("Working on ")
             yield worker
             with anyio.fail_after(20):
-                assert await process.wait() == 0
+                assert await process.wait() == ends_with
         finally:
             if process.returncode is None:
                 process.kill()
@@ -114,7 +116,7 @@ class TestWorker:
             async with connect(playing) as link:
                 case = await make_case(link.backend)
                 await link.backend.start_run(case.id)
-                async with working(str(path), **settings) as worker:
+                async with working(str(path), "--grace", "0", **settings) as worker:
                     with anyio.fail_after(20):
                         await held.arrived.wait()
                     worker.process.send_signal(sent)
@@ -123,6 +125,22 @@ class TestWorker:
         with closing(sqlite3.connect(path)) as connection:
             [row] = connection.execute("SELECT queue_status, attempts, lease_owner FROM runs")
         assert row == ("pending", 0, None)
+
+    async def test_it_ends_with_an_error_once_a_newer_version_uses_the_database(
+        self, database_url: str
+    ) -> None:
+        database = await open_database(database_url)
+        async with connect(starter(database_url)) as link:
+            case = await make_case(link.backend)
+            async with working(database_url, ends_with=1) as worker:
+                newer = {"name": "9999_later", "sha256": ""}
+                await database.write(lambda connection: connection.run("add_step", **newer))
+                await link.backend.start_run(case.id)
+                said = await worker.line()
+                while "newer version of mcp-agent-eval" not in said:
+                    said = await worker.line()
+                assert "Upgrade this worker" in await worker.line()
+        await database.aclose()
 
     def test_where_and_how_much_it_works_is_said(self, tmp_path: Path) -> None:
         with subprocess.Popen(

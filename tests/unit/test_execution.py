@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mcp_agent_eval.backend.embedded import EmbeddedBackend, open_embedded
-from mcp_agent_eval.engine import execution
+from mcp_agent_eval.engine import execution, worker
 from mcp_agent_eval.engine.store import queue, runs
 from mcp_agent_eval.engine.store.sqlite import open_sqlite
 from mcp_agent_eval.errors import InvalidInput, StoreError
@@ -66,14 +66,13 @@ async def test_a_fault_of_ours_fails_the_run_and_no_other(
         assert (await final(backend, again.id)).status == "completed"
 
 
-@pytest.mark.parametrize("fault", [StoreError("The disk is full."), RuntimeError("of ours")])
-async def test_a_run_that_cannot_even_be_given_up_is_left_to_its_lease(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: Exception
+async def test_a_run_that_a_fault_of_ours_stops_is_left_to_its_lease(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.ERROR)
 
     async def failing(*_: object) -> None:
-        raise fault
+        raise RuntimeError("of ours")
 
     async with opened(tmp_path) as backend:
         with monkeypatch.context() as patch:
@@ -84,6 +83,23 @@ async def test_a_run_that_cannot_even_be_given_up_is_left_to_its_lease(
         run = await backend.run(id)
         assert (run.status, run.queue_status) == ("running", "claimed")
     assert "left to its lease" in caplog.text
+
+
+async def test_a_run_that_the_database_fails_is_put_back_and_no_attempt_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = iter([StoreError("The disk is full.")])
+
+    async def failing_once(workshop: Any, claim: queue.Claim) -> None:
+        for failure in failures:
+            raise failure
+        await execution.execute(workshop, claim)
+
+    monkeypatch.setattr(worker, "LEASE", 0.3)
+    monkeypatch.setattr(worker, "execute", failing_once)
+    async with opened(tmp_path) as backend:
+        run = await final(backend, await started(backend))
+    assert (run.status, run.attempts) == ("completed", 1)
 
 
 async def test_a_worker_whose_run_was_taken_over_writes_nothing_more(

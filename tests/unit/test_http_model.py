@@ -610,6 +610,27 @@ async def test_what_a_model_refuses_is_left_out_and_learned(
     assert first.sent == second.sent == server.seen[-1].body
 
 
+@pytest.mark.parametrize("wire", [OpenAIWire(), AnthropicWire()])
+async def test_a_limit_that_has_to_hold_is_not_left_out(wire: Wire) -> None:
+    def server_says(body: Json) -> Answer:
+        limits = [name for name in body if name.startswith("max_") and body[name] == 300]
+        return refusal(f"{limits[0]} is not supported.") if limits else OK
+
+    capped = ModelRequest("agent", "", (), max_tokens=300, is_capped=True)
+    async with scripted_server(server_says) as server, model_at(server.url, wire=wire) as model:
+        with pytest.raises(ModelError, match="not supported") as caught:
+            await model.complete(capped)
+    assert "budget" in str(caught.value.hint)
+    assert all(300 in sent.body.values() for sent in server.seen)
+
+
+async def test_attempts_that_may_have_been_billed_are_counted() -> None:
+    script = (CLOSE, refusal("Slow down.", 503), OK)
+    async with scripted_server(*script) as server, model_at(server.url) as model:
+        reply = await model.complete(FULL)
+    assert (reply.attempts, reply.lost) == (3, 1)
+
+
 ANTHROPIC_REFUSALS: list[tuple[str, Callable[[Json], bool], ModelRequest, str]] = [
     ("temperature: Extra inputs are not permitted", lambda body: "temperature" in body, FULL, "temperature"),
     (

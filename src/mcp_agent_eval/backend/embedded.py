@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 
+import anyio
+
 from mcp_agent_eval.backend.base import Reference
 from mcp_agent_eval.engine.billing import Prices
 from mcp_agent_eval.engine.catalogue import Catalogue
@@ -38,8 +40,16 @@ class EmbeddedBackend:
     """Every verb of the seam, answered by the engine's own parts."""
 
     def __init__(
-        self, address: str, catalogue: Catalogue, references: References, runs: Runs, signals: Signals
+        self,
+        address: str,
+        catalogue: Catalogue,
+        references: References,
+        runs: Runs,
+        signals: Signals,
+        outdated: anyio.Event,
     ) -> None:
+        self.outdated = outdated
+        """Set once a newer version has changed the database: no runs are carried out here any more."""
         self._address = address
         self._catalogue = catalogue
         self._references = references
@@ -133,11 +143,13 @@ async def open_embedded(settings: Settings) -> AsyncGenerator[EmbeddedBackend]:
         webhooks = Webhooks(allow_private=settings.allow_private_addresses)
         async with aclosing(Models(settings, lanes.gate)) as models:
             workshop = Workshop(settings, database, lanes, models, Prices(settings.prices), signals, webhooks)
-            async with Worker(workshop).working():
+            worker = Worker(workshop)
+            async with worker.working():
                 yield EmbeddedBackend(
                     shown(settings.database_url),
                     Catalogue(database),
                     References(database),
                     Runs(workshop),
                     signals,
+                    worker.outdated,
                 )

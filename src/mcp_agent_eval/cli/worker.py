@@ -13,10 +13,11 @@ import click
 
 from mcp_agent_eval.backend.base import Backend
 from mcp_agent_eval.backend.connect import connect
+from mcp_agent_eval.backend.embedded import EmbeddedBackend
 from mcp_agent_eval.backend.upkeep import refuse_hosted
 from mcp_agent_eval.background import background_tasks
 from mcp_agent_eval.cli.ci.lines import run_line, say
-from mcp_agent_eval.errors import EvalError, NotConfigured
+from mcp_agent_eval.errors import EvalError, NotConfigured, StoreTooNew
 from mcp_agent_eval.settings import Settings
 
 _MOVES_BEHIND = 1000
@@ -30,24 +31,34 @@ _MOVES_BEHIND = 1000
     type=click.IntRange(1),
     help="How many runs at once. AGENT_EVAL_MAX_CONCURRENCY, unless given.",
 )
+@click.option(
+    "--grace",
+    metavar="SECONDS",
+    type=click.FloatRange(0, 3600),
+    default=10,
+    show_default=True,
+    help="How long model calls in flight may take to end when it is stopped; their answers are kept.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Tell of every run that ends.")
-def worker(concurrency: int | None, verbose: bool) -> None:
+def worker(concurrency: int | None, grace: float, verbose: bool) -> None:
     """Carry out runs that servers and scripts start on the same database, until a signal ends it.
 
     It takes only runs whose models it has a key for. What it has not finished in the end goes back to the queue.
     """
     given = {} if concurrency is None else {"max_concurrency": concurrency}
-    settings = Settings.read(**given)
+    settings = Settings.read(grace_seconds=grace, **given)
     refuse_hosted(settings)
     if not settings.max_concurrency:
         raise NotConfigured(
             "AGENT_EVAL_MAX_CONCURRENCY is 0: a worker would carry out nothing.",
             hint="Say how many runs it may carry out at once: mcp-agent-eval worker --concurrency 16.",
         )
-    anyio.run(_work, settings, verbose)
+    if why := anyio.run(_work, settings, verbose):
+        raise why
 
 
-async def _work(settings: Settings, verbose: bool) -> None:
+async def _work(settings: Settings, verbose: bool) -> EvalError | None:
+    """Why it ended by itself, if it did."""
     # Some send a signal twice. So it is listened to until everything is given back.
     with _told_to_stop() as signals:
         async with connect(settings) as link:
@@ -56,8 +67,30 @@ async def _work(settings: Settings, verbose: bool) -> None:
             async with background_tasks() as tasks:
                 if verbose:
                     tasks.start_soon(_tell_of_runs, link.backend)
-                received = await anext(signals)
+                received = await _first(signals, link.backend)
+        if received is None:
+            return StoreTooNew(
+                "A newer version of mcp-agent-eval uses this database by now; what was not finished is back in the "
+                "queue.",
+                hint="Upgrade this worker and start it again.",
+            )
         say(f"Stopped by {received.name}; what was not finished is back in the queue.")
+        return None
+
+
+async def _first(signals: AsyncIterator[signal.Signals], backend: Backend) -> signal.Signals | None:
+    """The first signal, or None once nothing may be carried out here any more."""
+    assert isinstance(backend, EmbeddedBackend), "a hosted one was refused"
+
+    async with background_tasks() as tasks:
+
+        async def outdated() -> None:
+            await backend.outdated.wait()
+            tasks.cancel_scope.cancel()
+
+        tasks.start_soon(outdated)
+        return await anext(signals)
+    return None
 
 
 def _told_to_stop() -> AbstractContextManager[AsyncIterator[signal.Signals]]:

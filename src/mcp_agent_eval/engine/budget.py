@@ -39,8 +39,13 @@ class Ceiling:
     scope: str | None = None
 
 
-Reservation = tuple[str, ...]
-"""The scopes in which money is set aside for a call."""
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What a call may cost at most, and the scopes in which it is set aside."""
+
+    nano_usd: int = 0
+    scopes: tuple[str, ...] = ()
+
 
 _AGAIN = 0.25
 """Seconds between two looks at whether calls of others have left enough."""
@@ -64,12 +69,13 @@ class Budget:
         self._claim = claim
         self._suite_run_id = suite_run_id
         self._clock = clock
+        self._lost = 0
 
     def bounded(self, request: ModelRequest) -> ModelRequest:
         """The request, with a limit to its answer where a ceiling has to hold."""
-        if not self._ceilings() or request.max_tokens is not None:
+        if not self._ceilings():
             return request
-        return replace(request, max_tokens=LONGEST_ANSWER)
+        return replace(request, max_tokens=request.max_tokens or LONGEST_ANSWER, is_capped=True)
 
     async def reserve(self, model: str, request: ModelRequest, spent: int) -> Reservation:
         """Set aside what the call may cost; `spent` is what the run has cost so far. Where only calls that others are
@@ -81,29 +87,32 @@ class Budget:
         """
         ceilings = self._ceilings()
         if not ceilings:
-            return ()
+            return Reservation()
         most = self._most(model, request)
         shared: dict[str, Ceiling] = {}
         for ceiling in ceilings:
             if ceiling.scope:
                 shared[ceiling.scope] = ceiling
-            elif spent + most > ceiling.nano_usd:
+            elif spent + self._lost + most > ceiling.nano_usd:
                 raise _exceeded(ceiling, most)
         if not (shared and most):
-            return ()
+            return Reservation(most)
         while True:
             if await self._database.write(lambda connection: self._set_aside(connection, shared, most)):
-                return tuple(shared)
+                return Reservation(most, tuple(shared))
             await anyio.sleep(_AGAIN)
 
-    async def settle(self, reservation: Reservation, nano_usd: int) -> None:
-        """Put what a call has cost in the place of what was set aside for it."""
+    async def settle(self, reservation: Reservation, nano_usd: int, lost: int = 0) -> None:
+        """Put what a call has cost in the place of what was set aside for it. Attempts of which nothing came may have
+        cost the same again, each."""
+        unknown = lost * reservation.nano_usd
+        self._lost += unknown
 
         def work(connection: Connection) -> None:
-            for scope in reservation:
-                spending.settle(connection, scope, self._claim, nano_usd)
+            for scope in reservation.scopes:
+                spending.settle(connection, scope, self._claim, nano_usd + unknown)
 
-        if reservation:
+        if reservation.scopes:
             await self._database.write(work)
 
     def _set_aside(self, connection: Connection, ceilings: Mapping[str, Ceiling], most: int) -> bool:

@@ -8,7 +8,7 @@ noticed at the next turn.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 from uuid import UUID, uuid5
 
@@ -38,14 +38,19 @@ class Ending:
     detail: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What attempts before this one have stored: how many rows, and what tools that acted came to, by turn number."""
+
+    rows: int = 0
+    outcomes: Mapping[int, ToolUse] = field(default_factory=dict[int, ToolUse])
+
+
 _CANCELLED = Ending("cancelled")
 
 
 class Conversation:
-    """One run's conversation. `turns` grows by a row per message, tool result or flow event.
-
-    `earlier` has the outcomes of tools that acted in an attempt before this one, by turn number.
-    """
+    """One run's conversation. `turns` grows by a row per message, tool result or flow event."""
 
     def __init__(
         self,
@@ -57,7 +62,7 @@ class Conversation:
         journal: Journal,
         max_turns: int,
         agent_opens: bool,
-        earlier: Mapping[int, ToolUse] | None = None,
+        earlier: Earlier | None = None,
     ) -> None:
         self._run = UUID(run_id)
         self._persona = persona
@@ -66,7 +71,8 @@ class Conversation:
         self._journal = journal
         self._max_turns = max_turns
         self._agent_opens = agent_opens
-        self._earlier = earlier or {}
+        self._earlier = earlier or Earlier()
+        self._acting: ToolCall | None = None
         self._spoken: list[str] = []
         self.turns: list[Turn] = []
 
@@ -82,6 +88,11 @@ class Conversation:
         while ending is None:
             ending = await self._turn_of("persona") or await self._turn_of("agent")
         return ending
+
+    async def break_off(self) -> None:
+        """Time was over. The transcript then says of a tool that was acting that nobody knows its result."""
+        if self._acting:
+            await self._keep([self._result_row(0, failed(self._acting, _BROKEN_OFF, mocked=False))])
 
     async def _open(self) -> Ending | None:
         if not self._agent_opens:
@@ -120,12 +131,18 @@ class Conversation:
     async def _agent_step(self, said: Said) -> Ending | None:
         """One message of the agent, with the tools that it calls."""
         rows = [*self._event_rows(said), *self._agent_rows(said)]
-        # What acts in the world is written down before: whoever takes the run over must not do it again.
-        acting = any(map(self._tools.acts, said.tool_calls))
-        if acting and await self._journal.commit((), len(self._spoken)):
-            return await self._settle(rows)
-        results = [await self._use(call, len(rows) + n) for n, call in enumerate(said.tool_calls)]
-        rows += [self._result_row(len(rows) + n, result) for n, result in enumerate(results)]
+        results: list[ToolUse] = []
+        for call in said.tool_calls:
+            if self._tools.acts(call):
+                # All that led to it is written down before: whoever takes the run over must not do it again.
+                if await self._keep(rows):
+                    return _CANCELLED
+                rows = []
+                outcome = await self._act(call)
+            else:
+                outcome = await self._tools.mock(call)
+            results.append(outcome)
+            rows.append(self._result_row(len(rows), outcome))
         if said.text:
             self._persona.hear(said.text)
         self._agent.take_results(results)
@@ -137,21 +154,28 @@ class Conversation:
             return Ending("agent_ended", "end_tool")
         return Ending("agent_ended", said.ends) if said.ends else None
 
-    async def _use(self, call: ToolCall, offset: int) -> ToolUse:
-        """The outcome of a call. One that acted in an earlier attempt, or may have, does not act again."""
-        if not self._tools.acts(call):
-            return await self._tools.mock(call)
-        if known := self._earlier.get(len(self.turns) + offset):
+    async def _act(self, call: ToolCall) -> ToolUse:
+        """The outcome of a call that acts, in the next row. One that acted in an earlier attempt, or may have, does
+        not act again."""
+        number = len(self.turns)
+        if known := self._earlier.outcomes.get(number):
             return known
-        if self._journal.recalled:
+        if number <= self._earlier.rows:
             return failed(call, _INTERRUPTED, mocked=False)
-        return await self._tools.fire(call)
+        self._acting = call
+        outcome = await self._tools.fire(call)
+        self._acting = None
+        return outcome
+
+    async def _keep(self, rows: Sequence[Turn]) -> bool:
+        """Commit rows. True when somebody asked to cancel."""
+        self.turns += rows
+        self._spoken += [row.text for row in rows if row.text and row.role in _SPEAKERS]
+        return await self._journal.commit(rows, len(self._spoken))
 
     async def _settle(self, rows: Sequence[Turn]) -> Ending | None:
         """Commit a step, then see whether anything but the speakers themselves ends it here."""
-        self.turns += rows
-        self._spoken += [row.text for row in rows if row.text and row.role in _SPEAKERS]
-        if await self._journal.commit(rows, len(self._spoken)):
+        if await self._keep(rows):
             return _CANCELLED
         if len(self._spoken) >= self._max_turns:
             return Ending("max_turns")
@@ -222,3 +246,4 @@ def _as_call(use: ToolUse) -> ToolUse:
 _INTERRUPTED = (
     "The run was interrupted when this tool may have acted. It was not used again; its result is not known."
 )
+_BROKEN_OFF = "The conversation's time was over while this tool was acting; its result is not known."

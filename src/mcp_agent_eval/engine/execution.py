@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 import anyio
 
 from mcp_agent_eval.engine.budget import Budget
-from mcp_agent_eval.engine.conversation import Conversation, Ending
-from mcp_agent_eval.engine.journal import LeaseLost, ModelAway, RunJournal
+from mcp_agent_eval.engine.conversation import Conversation, Earlier, Ending
+from mcp_agent_eval.engine.journal import LeaseLost, Leaving, ModelAway, RunJournal
 from mcp_agent_eval.engine.judge import Judge
 from mcp_agent_eval.engine.lanes import Patience
 from mcp_agent_eval.engine.models import OFFLINE
@@ -21,31 +21,21 @@ from mcp_agent_eval.engine.snapshot import Snapshot
 from mcp_agent_eval.engine.stage import set_stage
 from mcp_agent_eval.engine.store import queue, runs
 from mcp_agent_eval.engine.store.database import Connection
-from mcp_agent_eval.engine.store.journal import Replies, outcomes, replies
+from mcp_agent_eval.engine.store.journal import Replies, replies, turns
 from mcp_agent_eval.engine.store.queue import Claim, Outcome
 from mcp_agent_eval.engine.tracing.runs import run_span, tell_outcome, tell_unsettled
 from mcp_agent_eval.engine.workshop import Workshop
 from mcp_agent_eval.errors import BudgetExceeded, EvalError, StoreError
-from mcp_agent_eval.types import AgentDraft, Run, RunStatus, ToolUse, now
+from mcp_agent_eval.types import AgentDraft, Run, RunStatus, Turn, now
 
 logger = logging.getLogger(__name__)
 
 _LONGEST = 3600.0
 
-_NOT_OF_THE_RUN = (LeaseLost, ModelAway, BudgetExceeded, StoreError)
+_ALL = 1_000_000
+
+_NOT_OF_THE_RUN = (LeaseLost, Leaving, ModelAway, BudgetExceeded, StoreError)
 """What interrupts a run and says nothing of the conversation."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """What is needed to execute a run; `earlier` is what an attempt before this one paid for, and `acted` what
-    tools that acted in it came to, by turn number."""
-
-    run: Run
-    snapshot: Snapshot
-    agent: AgentDraft
-    earlier: Replies | None
-    acted: Mapping[int, ToolUse]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +44,19 @@ class _Ended:
 
     ending: Ending
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is needed to execute a run. Of attempts before this one: what they paid for, the rows that they stored,
+    and how the conversation ended, if it did."""
+
+    run: Run
+    snapshot: Snapshot
+    agent: AgentDraft
+    earlier: Replies | None
+    turns: Sequence[Turn]
+    ended: _Ended | None
 
 
 async def execute(workshop: Workshop, claim: Claim) -> None:
@@ -74,6 +77,8 @@ async def execute(workshop: Workshop, claim: Claim) -> None:
         except LeaseLost:
             tell_unsettled("taken_over")
             logger.info("run %s was taken over by another worker", claim.run_id)
+        except Leaving:
+            tell_unsettled("given_back")
 
 
 def _span(workshop: Workshop, claim: Claim, work: _Work) -> AbstractContextManager[None]:
@@ -121,6 +126,7 @@ def _journal(workshop: Workshop, claim: Claim, work: _Work, changed: Callable[[]
         ),
         earlier=work.earlier,
         changed=changed,
+        is_leaving=workshop.leaving.is_set,
     )
 
 
@@ -132,9 +138,8 @@ async def _carry_out(workshop: Workshop, work: _Work, journal: RunJournal) -> Ou
     """Talk, then score. A fault of ours fails this run and no other."""
     started = _started(work)
     try:
-        conversation = set_stage(workshop, work.run, work.snapshot, work.agent, journal, work.acted)
-        ended = await _converse(conversation, _seconds_left(workshop, work))
-        scored = await _score(workshop, work, conversation, journal, ended)
+        ended, turns = await _conversation(workshop, work, journal)
+        scored = await _score(workshop, work, turns, journal, ended)
     except _NOT_OF_THE_RUN:
         raise
     except EvalError as exc:
@@ -146,29 +151,57 @@ async def _carry_out(workshop: Workshop, work: _Work, journal: RunJournal) -> Ou
     return _outcome(ended, scored, started)
 
 
+async def _conversation(
+    workshop: Workshop, work: _Work, journal: RunJournal
+) -> tuple[_Ended, Sequence[Turn]]:
+    """How the conversation ended, and all of it. One that had ended when its worker was lost does not go on."""
+    if work.ended:
+        journal.recall_conversation(work.run.spoken_turns or 0)
+        return work.ended, work.turns
+    conversation = set_stage(workshop, work.run, work.snapshot, work.agent, journal, _earlier(work.turns))
+    ended = await _converse(conversation, journal, _seconds_left(workshop, work))
+    if work.run.judge_model and ended.ending.reason != "cancelled":
+        await journal.keep_ending(ended.ending.reason, ended.ending.detail, ended.error)
+    return ended, conversation.turns
+
+
 def _load(connection: Connection, claim: Claim) -> _Work:
     run = runs.get(connection, claim.run_id)
     assert run is not None, "a claimed run cannot vanish: only runs that are over are deleted"
     snapshot = Snapshot.read(runs.snapshot(connection, claim.run_id) or {})
     resumed = claim.epoch > 1
-    earlier = replies(connection, claim.run_id) if resumed else None
-    acted = outcomes(connection, claim.run_id) if resumed else {}
-    return _Work(run, snapshot, snapshot.effective_agent(), earlier, acted)
+    return _Work(
+        run,
+        snapshot,
+        snapshot.effective_agent(),
+        replies(connection, claim.run_id) if resumed else None,
+        turns(connection, claim.run_id, limit=_ALL) if resumed else [],
+        _Ended(Ending(run.termination_reason, run.end_detail), run.error) if run.termination_reason else None,
+    )
+
+
+def _earlier(stored: Sequence[Turn]) -> Earlier:
+    results = [turn for turn in stored if turn.role == "tool_result"]
+    return Earlier(len(stored), {turn.turn_number: turn.tool_calls[0] for turn in results if turn.tool_calls})
 
 
 def _seconds_left(workshop: Workshop, work: _Work) -> float:
-    """What is left of the run's time. An earlier attempt's calls count; the hours in which a laptop slept or
-    nobody worked on it do not."""
+    """What is left of the conversation's time. Answers of an earlier attempt count; failures do not, nor the hours in
+    which a laptop slept or nobody worked on it."""
     limit = workshop.settings.run_timeout or work.agent.max_call_duration_secs or _LONGEST
     earlier = work.earlier.replies if work.earlier else []
-    return max(0.0, limit - sum(reply.call.latency_ms for reply in earlier) / 1000)
+    taken = [one.call.latency_ms for one in earlier if one.reply and one.call.role != "judge"]
+    return max(0.0, limit - sum(taken) / 1000)
 
 
-async def _converse(conversation: Conversation, seconds: float) -> _Ended:
+async def _converse(conversation: Conversation, journal: RunJournal, seconds: float) -> _Ended:
     """Let them talk. A participant that fails for good becomes part of the outcome."""
     try:
-        with anyio.move_on_after(seconds):
+        with anyio.CancelScope() as limit:
+            _limit(limit, journal, seconds)
             return _Ended(await conversation.run())
+        await journal.refuse_to_wait()
+        await conversation.break_off()
     except _NOT_OF_THE_RUN:
         raise
     except EvalError as exc:
@@ -176,12 +209,24 @@ async def _converse(conversation: Conversation, seconds: float) -> _Ended:
     return _Ended(Ending("timeout"))
 
 
+def _limit(scope: anyio.CancelScope, journal: RunJournal, seconds: float) -> None:
+    """Time runs from now, or from where the conversation goes on."""
+
+    def begin() -> None:
+        scope.deadline = anyio.current_time() + seconds
+
+    if journal.is_replaying:
+        journal.before_calls(begin)
+    else:
+        begin()
+
+
 def _broken(exc: EvalError) -> _Ended:
     return _Ended(Ending("error", exc.code.lower()), f"{exc.message} {exc.hint or ''}".strip())
 
 
 async def _score(
-    workshop: Workshop, work: _Work, conversation: Conversation, journal: RunJournal, ended: _Ended
+    workshop: Workshop, work: _Work, turns: Sequence[Turn], journal: RunJournal, ended: _Ended
 ) -> Scored | None:
     """The evaluation; a cancelled run has none."""
     if ended.ending.reason == "cancelled":
@@ -189,7 +234,7 @@ async def _score(
     case = work.snapshot.case
     # A run without a judge has no assertion that would ask it.
     judge = Judge(workshop.models.get(work.run.judge_model or OFFLINE), journal)
-    return await evaluate(case.success_criteria, conversation.turns, case.pass_threshold, judge)
+    return await evaluate(case.success_criteria, turns, case.pass_threshold, judge)
 
 
 def _outcome(ended: _Ended, scored: Scored | None, started: datetime) -> Outcome:

@@ -3,13 +3,19 @@
 A run that is taken over after a crash starts its conversation again from the first line. As long as there are
 recorded answers they are given back instead of asking a model, so nothing is paid for twice, and the rows that
 come out are the rows that are there already.
+
+A database that is in trouble is waited for: an answer that was paid for is not thrown away because a disk is full.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+import anyio
 
 from mcp_agent_eval.engine.billing import NANO_PER_CENT, Prices
 from mcp_agent_eval.engine.budget import Budget
@@ -26,8 +32,15 @@ from mcp_agent_eval.engine.store import journal as store
 from mcp_agent_eval.engine.store import queue
 from mcp_agent_eval.engine.store.database import Connection, Database, Work
 from mcp_agent_eval.engine.tracing.calls import completed
-from mcp_agent_eval.errors import EvalError, ModelError
-from mcp_agent_eval.types import ModelRole, Turn
+from mcp_agent_eval.errors import EvalError, ModelError, StoreError, StoreTooNew
+from mcp_agent_eval.types import ModelRole, TerminationReason, Turn, now
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
+"""Seconds between two tries to store something."""
 
 
 class LeaseLost(EvalError):
@@ -40,6 +53,12 @@ class ModelAway(EvalError):
     """A model does not answer for now: the run is to go on later."""
 
     code = "MODEL_AWAY"
+
+
+class Leaving(EvalError):
+    """The worker is being closed, and what was under way is stored: another one goes on from here."""
+
+    code = "LEAVING"
 
 
 @dataclass(slots=True)
@@ -78,6 +97,7 @@ class RunJournal:
         patience: Patience,
         earlier: store.Replies | None,
         changed: Callable[[], None],
+        is_leaving: Callable[[], bool] = lambda: False,
     ) -> None:
         self._claim = claim
         self._database = database
@@ -85,17 +105,47 @@ class RunJournal:
         self._budget = budget
         self._patience = patience
         self._changed = changed
+        self._is_leaving = is_leaving
         self._recorded = deque(earlier.replies if earlier else ())
         self._requests = earlier.requests if earlier else store.Requests()
         self._next = len(self._recorded)
         self._pending: list[store.NewCall] = []
+        self._held: list[Turn] = []
         self._spoken = 0
+        self._asking: str | None = None
+        self._on_call: Callable[[], None] | None = None
         self.recalled = False
         self._accounts: dict[ModelRole, Account] = {
             "agent": Account(),
             "persona": Account(),
             "judge": Account(),
         }
+        self._skip_failed()
+
+    @property
+    def is_replaying(self) -> bool:
+        """Whether recorded answers are left: all that comes of them is stored already."""
+        return bool(self._recorded)
+
+    def before_calls(self, do: Callable[[], None]) -> None:
+        """Have something done once, before a model is asked for the first time from now on."""
+        self._on_call = do
+
+    def recall_conversation(self, spoken: int) -> None:
+        """Count what a conversation has cost that was over before: what was recorded but for the verdicts."""
+        while self._recorded and self._recorded[0].call.role != "judge":
+            self._count(self._recorded.popleft())
+        self._skip_failed()
+        self._spoken = spoken
+
+    async def refuse_to_wait(self) -> None:
+        """When time is over: say so if it was not the model that took it, but its being away.
+
+        Raises:
+            ModelAway: the model that is being asked fails again and again, or asked for patience.
+        """
+        if self._asking and (reason := await self._patience.away(self._asking)):
+            raise ModelAway(reason)
 
     async def ask(self, model: Model, request: ModelRequest) -> ModelReply:
         """The model's answer, or the recorded one. A call that failed is recorded as well.
@@ -104,7 +154,7 @@ class RunJournal:
             ModelError: the call failed for good.
             ModelAway: it failed, and may succeed later.
             BudgetExceeded, NotConfigured: as `Budget.reserve` says.
-            LeaseLost: another worker has the run.
+            LeaseLost, Leaving: as `commit`.
         """
         if self._pending:
             await self.commit((), self._spoken)
@@ -117,16 +167,41 @@ class RunJournal:
 
         Raises:
             LeaseLost: another worker has the run.
+            Leaving: it is stored, and the worker is being closed.
+            StoreError: the database was in trouble until the run's deadline.
         """
         self._spoken = spoken
+        if self.is_replaying:
+            # Stored already, and with larger totals; the last of them perhaps not.
+            self._held += turns
+            return False
         calls, self._pending = self._pending, []
-        priced = _priced(turns, calls)
-        outcome = await self._database.write_own(lambda connection: self._record(connection, calls, priced))
+        priced = [*self._held, *_priced(turns, calls)]
+        outcome = await self._write(lambda connection: self._record(connection, calls, priced))
         if not outcome.owned:
             raise LeaseLost("The run was taken over by another worker.")
+        self._held.clear()
         self._requests = outcome.requests
         self._changed()
+        if self._is_leaving():
+            raise Leaving("The worker is being closed.")
         return outcome.cancel_requested
+
+    async def keep_ending(self, reason: TerminationReason, detail: str | None, error: str | None) -> None:
+        """Store how the conversation ended, before verdicts are asked for: whoever takes the run over must not let it
+        go on.
+
+        Raises:
+            LeaseLost, StoreError: as `commit`.
+        """
+
+        def work(connection: Connection) -> bool:
+            kept = self._record(connection, self._pending, ())
+            return kept.owned and queue.keep_ending(
+                connection, self._claim, reason, detail, error, self._totals()
+            )
+
+        await self._end_with(work)
 
     async def finish(self, outcome: queue.Outcome) -> None:
         """Store the outcome with the last calls and costs, in one transaction: the run is final with it.
@@ -155,9 +230,24 @@ class RunJournal:
         await self._end_with(work)
 
     async def _end_with(self, work: Work[bool]) -> None:
-        if not await self._database.write_own(work):
+        if not await self._write(work):
             raise LeaseLost("The run was taken over by another worker.")
         self._changed()
+
+    async def _write(self, work: Work[T]) -> T:
+        """As soon as the database takes it. Rows that are there stay, so that it does no harm to try again."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return await self._database.write_own(work)
+            except StoreTooNew:
+                raise
+            except StoreError as exc:
+                if now() >= self._patience.deadline:
+                    raise
+                logger.warning("run %s waits to be stored: %s", self._claim.run_id, exc.message)
+            await anyio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _record(
         self, connection: Connection, calls: Sequence[store.NewCall], turns: Sequence[Turn]
@@ -172,12 +262,19 @@ class RunJournal:
         )
 
     def _take_recorded(self, role: ModelRole) -> store.Reply | None:
-        """The next recorded answer of this role. Calls that failed are skipped: they are made again."""
+        """The next recorded answer, if it is of this role. What others asked for meanwhile is of no use any more."""
+        if self._recorded and self._recorded[0].call.role != role:
+            logger.warning("run %s does not go the way that is recorded", self._claim.run_id)
+            while self._recorded:
+                self._count(self._recorded.popleft())
+        recorded = self._recorded.popleft() if self._recorded else None
+        self._skip_failed()
+        return recorded
+
+    def _skip_failed(self) -> None:
+        """Calls that failed are made again."""
         while self._recorded and self._recorded[0].reply is None:
             self._count(self._recorded.popleft())
-        if self._recorded and self._recorded[0].call.role == role:
-            return self._recorded.popleft()
-        return None
 
     def _recall(self, recorded: store.Reply) -> ModelReply:
         self._count(recorded)
@@ -189,21 +286,27 @@ class RunJournal:
         self._accounts[call.role].add(call.model, usage, recorded.cost_nano_usd)
 
     async def _pay(self, model: Model, request: ModelRequest) -> ModelReply:
+        self._asking = model.name
+        if self._on_call:
+            self._on_call()
+            self._on_call = None
         request = self._budget.bounded(request)
         reservation = await self._budget.reserve(model.name, request, self._spent())
         try:
             reply = await completed(model, request)
         except ModelError as exc:
+            self._asking = None
             self._pending.append(self._failed(model, request, exc))
-            await self._budget.settle(reservation, 0)
+            await self._budget.settle(reservation, 0, exc.lost)
             if await self._patience.lasts(model.name, exc):
                 raise ModelAway(exc.message) from exc
             raise
+        self._asking = None
         nano = self._prices.nano(model.name, reply.usage)
         # First, so that an answer that was paid for is kept when the run is stopped in the next line.
         self._accounts[request.purpose].add(model.name, reply.usage, nano)
         self._pending.append(self._answered(model, request, reply, nano))
-        await self._budget.settle(reservation, nano or 0)
+        await self._budget.settle(reservation, nano or 0, reply.lost)
         return reply
 
     def _answered(

@@ -24,7 +24,7 @@ AWAY: frozenset[FailureKind] = frozenset({"rate_limit", "overloaded", "timeout",
 
 _SHORTEST_PAUSE = 0.02
 _FIRST_PAUSE = 2.0
-_LONGEST_PAUSE = 300.0
+_LONGEST_PAUSE = lanes.LONGEST_PAUSE.total_seconds()
 _NEARLY = timedelta(seconds=1)
 """Fifty calls that are refused at once ask for the same pause: it is written down once."""
 
@@ -55,6 +55,10 @@ class Lane:
         """See `Lanes.refused`."""
         await self._lanes.refused(self._name, failure)
 
+    def failed(self, failure: ModelError) -> None:
+        """See `Lanes.failed`."""
+        self._lanes.failed(self._name, failure)
+
 
 @dataclass(frozen=True, slots=True)
 class Patience:
@@ -74,6 +78,14 @@ class Patience:
             await self.lanes.refused(name, failure)
         return True
 
+    async def away(self, model: str) -> str | None:
+        """Why a model that is being called does not answer, where that is known and the run should go on later."""
+        name = self.lane(model)
+        failure = self.lanes.failure(name)
+        if failure and await self.lasts(model, failure):
+            return failure.message
+        return None
+
 
 class Lanes:
     """Every lane that this process has heard of."""
@@ -81,6 +93,7 @@ class Lanes:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._states: dict[str, LaneState] = {}
+        self._failures: dict[str, ModelError] = {}
         self._ahead = timedelta()
         self._told = 0
         self._telling = 0
@@ -109,10 +122,11 @@ class Lanes:
         return self._state(name).answered_at is not None
 
     def seconds_closed(self, name: str) -> float:
-        """For how long it is still paused; the clock of another machine cannot close it for longer than a pause is."""
-        until = self._state(name).paused_until
-        left = (until - self._now()).total_seconds() if until else 0.0
-        return max(0.0, min(left, _LONGEST_PAUSE))
+        """For how long it is still paused."""
+        state, at = self._state(name), self._now()
+        return (
+            (state.paused_until - at).total_seconds() if state.paused_until and state.is_paused(at) else 0.0
+        )
 
     async def passed(self, name: str) -> None:
         """Wait as long as the lane is paused, and a little on top: calls that waited together should part."""
@@ -122,12 +136,24 @@ class Lanes:
 
     async def answered(self, name: str) -> None:
         """An answer came: the lane is open, for everybody. One that was asked for before a pause says nothing of it."""
+        self._failures.pop(name, None)
         state, at = self._state(name), self._now()
         if state.is_paused(at):
             self._states[name] = state._replace(answered_at=at)
         elif state.pauses or state.answered_at is None or at - state.answered_at > _REMEMBERED:
             self._states[name] = LaneState(name, answered_at=at)
             await self._tell(lambda connection: lanes.answered(connection, name, at))
+
+    def failed(self, name: str, failure: ModelError) -> None:
+        """An attempt failed that is to be made again."""
+        if failure.kind in AWAY:
+            self._failures[name] = failure
+
+    def failure(self, name: str) -> ModelError | None:
+        """Why calls wait or are made again at the moment, if they are."""
+        if self.seconds_closed(name):
+            return ModelError(self._state(name).reason or "", kind="rate_limit")
+        return self._failures.get(name)
 
     async def refused(self, name: str, failure: ModelError) -> None:
         """The provider asked for patience, or is away: pause the lane for everybody."""

@@ -10,7 +10,7 @@ import anyio
 
 from mcp_agent_eval.engine.casting import Cast, Caster
 from mcp_agent_eval.engine.catalogue import not_found
-from mcp_agent_eval.engine.snapshot import CaseReader, Snapshot
+from mcp_agent_eval.engine.snapshot import CaseReader, Snapshot, layered
 from mcp_agent_eval.engine.store import journal, nouns, queue, runs, suite_runs
 from mcp_agent_eval.engine.store.database import QUEUE, Connection, Work
 from mcp_agent_eval.engine.store.runs import NewRun
@@ -30,7 +30,7 @@ from mcp_agent_eval.types import (
     Turn,
     now,
 )
-from mcp_agent_eval.validation import key_of_another
+from mcp_agent_eval.validation import key_of_another, key_of_other_overrides
 
 _LOOK_AGAIN = 0.5
 """Seconds after which a waiter looks again: a run that another process executes rings no bell here."""
@@ -54,7 +54,7 @@ class Runs:
 
         def work(connection: Connection) -> Run:
             if key and (earlier := runs.by_idempotency_key(connection, key)):
-                return _expanded(connection, _same_case(earlier, case_id))
+                return _same(_expanded(connection, earlier), case_id, overrides)
             case = nouns.get(connection, Case, case_id)
             if case is None:
                 raise not_found("case", case_id)
@@ -72,7 +72,7 @@ class Runs:
 
         def look(connection: Connection) -> StartedSuiteRun | None:
             earlier = suite_runs.by_idempotency_key(connection, key) if key else None
-            return _started(connection, _same_suite(earlier, suite_id)) if earlier else None
+            return _started(connection, _same_suite(earlier, suite_id, overrides)) if earlier else None
 
         def store(connection: Connection) -> StartedSuiteRun:
             return look(connection) or _store_suite_run(connection, *prepared)
@@ -212,11 +212,22 @@ def _store_suite_run(
 
 
 def _member(caster: Caster, case: Case, overrides: Json | None) -> Cast:
-    """A suite's run of one case. A case that became impossible fails alone and is seen to."""
+    """A suite's run of one case. A case that became impossible fails alone and is seen to; overrides that fit none
+    are refused."""
     try:
         return caster.run(case, overrides)
-    except NotFound as exc:
+    except (NotFound, InvalidInput) as exc:
+        if overrides and _can_run(caster, case):
+            raise
         return caster.failure(case, exc)
+
+
+def _can_run(caster: Caster, case: Case) -> bool:
+    try:
+        caster.run(case, None)
+    except (NotFound, InvalidInput):
+        return False
+    return True
 
 
 def _new(cast: Cast, *, suite_run_id: str | None = None, position: int = 0, key: str | None = None) -> NewRun:
@@ -224,16 +235,20 @@ def _new(cast: Cast, *, suite_run_id: str | None = None, position: int = 0, key:
     return NewRun(run, cast.snapshot.model_dump(mode="json"), cast.needs, position, key)
 
 
-def _same_case(run: Run, case_id: str) -> Run:
+def _same(run: Run, case_id: str, overrides: Json | None) -> Run:
     """What an idempotency key started; it must not stand for two different things."""
     if run.case_id != case_id:
         raise key_of_another("case")
+    if run.case and run.agent_overrides != layered(run.case.agent_overrides, overrides):
+        raise key_of_other_overrides()
     return run
 
 
-def _same_suite(aggregate: SuiteRun, suite_id: str) -> SuiteRun:
+def _same_suite(aggregate: SuiteRun, suite_id: str, overrides: Json | None) -> SuiteRun:
     if aggregate.suite_id != suite_id:
         raise key_of_another("suite")
+    if (aggregate.agent_overrides or {}) != (overrides or {}):
+        raise key_of_other_overrides()
     return aggregate
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from mcp_agent_eval.engine.conversation import Conversation
+from mcp_agent_eval.engine.conversation import Conversation, Earlier
 from mcp_agent_eval.engine.endpoints.reach import endpoint_model
 from mcp_agent_eval.engine.flows.check import read_flow
 from mcp_agent_eval.engine.llm.messages import ToolCall
@@ -27,10 +25,10 @@ def set_stage(
     snapshot: Snapshot,
     agent: AgentDraft,
     journal: Journal,
-    earlier: Mapping[int, ToolUse],
+    earlier: Earlier,
 ) -> Conversation:
-    """The conversation of a run, ready to begin. `agent` is the snapshot's with its overrides, and `earlier` has
-    what tools came to that acted before.
+    """The conversation of a run, ready to begin. `agent` is the snapshot's with its overrides, and `earlier` is
+    what attempts before this one have stored.
 
     Raises:
         NotConfigured: a secret that the agent's endpoint needs is not set.

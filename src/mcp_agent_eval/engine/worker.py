@@ -29,6 +29,8 @@ LEASE = queue.LEASE.total_seconds()
 _IDLE = 1.0
 _MOST_ATTEMPTS = 3
 
+_OVERDUE = ". It was waited for until the run's deadline; AGENT_EVAL_RUN_DEADLINE sets it."
+
 
 class Worker:
     """Works as long as its block is entered, and whenever `QUEUE` rings."""
@@ -37,6 +39,8 @@ class Worker:
         self._workshop = workshop
         self._name = f"{os.getpid()}-{uuid4().hex[:8]}"
         self._running: set[str] = set()
+        self._left: set[str] = set()
+        self.outdated = anyio.Event()
         self._seen: int | None = None
         self._reaped: datetime | None = None
 
@@ -48,6 +52,7 @@ class Worker:
                 tasks.start_soon(self._claim_forever, tasks)
                 tasks.start_soon(self._hold_leases)
                 yield
+                await self._leave()
         finally:
             with anyio.CancelScope(shield=True):
                 await self._give_back()
@@ -58,11 +63,12 @@ class Worker:
             bell = self._workshop.signals.event(QUEUE)
             try:
                 changes = await self._workshop.database.changes()
-                if changes != self._seen or self._workshop.lanes.are_recovering():
+                if changes != self._seen or await self._may_try_again():
                     self._seen = changes
                     await self._claim(tasks)
             except StoreTooNew:
                 logger.exception("a newer version uses this database by now: no more runs are claimed here")
+                self.outdated.set()
                 return
             except StoreError:
                 self._seen = None
@@ -70,14 +76,20 @@ class Worker:
             with anyio.move_on_after(_IDLE):
                 await bell.wait()
 
+    async def _may_try_again(self) -> bool:
+        """Whether a run waits although nothing has changed: for a pause that is over by now."""
+        if not self._workshop.lanes.are_recovering():
+            return False
+        return await self._workshop.database.read(queue.is_anything_pending)
+
     def _look(self) -> None:
         """Look for runs at once, whether or not the database has changed: there is room again, or a lease ran out."""
         self._seen = None
         self._workshop.signals.hear(QUEUE)
 
     async def _claim(self, tasks: TaskGroup) -> None:
-        room = self._workshop.settings.max_concurrency - len(self._running)
-        if room > 0:
+        room = self._workshop.settings.max_concurrency - len(self._running) - len(self._left)
+        if room > 0 and not self._workshop.leaving.is_set():
             for claim in await self._workshop.database.write(lambda connection: self._take(connection, room)):
                 self._running.add(claim.run_id)
                 tasks.start_soon(self._execute, claim)
@@ -86,6 +98,10 @@ class Worker:
     async def _execute(self, claim: Claim) -> None:
         try:
             await execute(self._workshop, claim)
+        except StoreError:
+            # Not its fault. It goes back to the queue a while later, since the next try may well end in the same way.
+            logger.exception("run %s is put back: the database failed", claim.run_id)
+            self._left.add(claim.run_id)
         except Exception:
             # The other runs go on. This one is not renewed any more: somebody takes it over, or it is given up.
             logger.exception("run %s is left to its lease", claim.run_id)
@@ -100,6 +116,7 @@ class Worker:
                 # With the turns of these runs, in one thread: the two would wait for each other.
                 await self._workshop.database.write_own(self._renew)
                 await self._workshop.database.write(self._reap)
+                await self._put_back()
             except StoreError:
                 logger.exception("leases could not be renewed")
             self._look()
@@ -119,14 +136,33 @@ class Worker:
         )
 
     def _renew(self, connection: Connection) -> None:
-        queue.renew(connection, self._name, connection.now() + _lease(), self._running)
+        queue.renew(connection, self._name, connection.now() + _lease(), self._running | self._left)
 
     def _reap(self, connection: Connection) -> None:
         at = connection.now()
         # When a laptop wakes up, or its clock was set, every lease has run out: the others come to renew theirs first.
         if self._reaped is None or timedelta() <= at - self._reaped < _lease():
             queue.reap(connection, at, _MOST_ATTEMPTS, _lease())
+            longest = timedelta(seconds=self._workshop.settings.run_deadline)
+            queue.fail_overdue(connection, at, longest, _OVERDUE)
         self._reaped = at
+
+    async def _put_back(self) -> None:
+        if left := frozenset(self._left):
+            await self._workshop.database.write(
+                lambda connection: queue.give_back(connection, self._name, left)
+            )
+            self._left -= left
+
+    async def _leave(self) -> None:
+        """Let calls that are under way come to their end for a moment, so that their answers are stored."""
+        self._workshop.leaving.set()
+        with anyio.move_on_after(self._workshop.settings.grace_seconds):
+            while True:
+                bell = self._workshop.signals.event(QUEUE)
+                if not self._running:
+                    return
+                await bell.wait()
 
     async def _give_back(self) -> None:
         try:

@@ -1,9 +1,11 @@
 """What the engine's parts share: one database, one set of models and of the lanes to them, one price list, one
-bell, one way to fire tools, one memory of where traced runs were started."""
+bell, one way to fire tools, one memory of where traced runs were started, one word that it is time to leave."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+
+import anyio
 
 from mcp_agent_eval.engine.billing import Prices
 from mcp_agent_eval.engine.lanes import Lanes
@@ -27,3 +29,4 @@ class Workshop:
     signals: Signals
     webhooks: Webhooks
     origins: Origins = field(default_factory=Origins)
+    leaving: anyio.Event = field(default_factory=anyio.Event)

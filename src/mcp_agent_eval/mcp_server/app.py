@@ -52,6 +52,7 @@ class App:
         """From the first message to the last; what is open is closed at the end."""
         async with anyio.create_task_group() as self._tasks:
             yield self
+            await self.close()
             self._tasks.cancel_scope.cancel()
 
     @asynccontextmanager
@@ -95,8 +96,9 @@ class App:
         # A backend holds a task group, which has to be left by the task that entered it.
         self._released = anyio.Event()
         try:
-            with anyio.CancelScope() as self._held:
-                async with self._connect() as connection:
+            async with self._connect() as connection:
+                # Only what goes on beside it is cancelled: the backend takes its own time to close.
+                with anyio.CancelScope() as self._held:
                     task_status.started(connection)
                     await self._beside(connection.backend)
         finally:

@@ -18,7 +18,8 @@ from mcp_agent_eval.types import now
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An attempt without an answer. `reason` goes on from the model's name; `words` are the provider's."""
+    """An attempt without an answer. `reason` goes on from the model's name; `words` are the provider's. One that
+    `may_be_billed` was sent, and what came of it is not known."""
 
     kind: FailureKind
     reason: str
@@ -26,6 +27,7 @@ class Failure:
     words: str = ""
     retry_after: float | None = None
     received: Any = None
+    may_be_billed: bool = False
 
 
 _KINDS: dict[int, FailureKind] = {

@@ -94,11 +94,14 @@ class HttpModel:
             with anyio.fail_after(limit):
                 response = await next(self._clients).send(self._post(body))
         except (TimeoutError, httpx2.TimeoutException):
-            return Failure("timeout", f"gave no answer within {limit:.3g} s")
+            return Failure("timeout", f"gave no answer within {limit:.3g} s", may_be_billed=True)
         except httpx2.DecodingError:
-            return Failure("malformed", "answered with a body that cannot be decompressed")
+            reason = "answered with a body that cannot be decompressed"
+            return Failure("malformed", reason, may_be_billed=True)
         except httpx2.RequestError as exc:
-            return Failure("unreachable", f"could not be reached ({type(exc).__name__})")
+            was_sent = not isinstance(exc, httpx2.ConnectError)
+            reason = f"could not be reached ({type(exc).__name__})"
+            return Failure("unreachable", reason, may_be_billed=was_sent)
         return self._read(response, structured)
 
     def _post(self, body: Json) -> httpx2.Request:
@@ -120,23 +123,26 @@ class HttpModel:
             return refusal(status, _body_of(response, without=self._key), response.headers)
         received = _body_of(response)
         if not isinstance(received, dict):
-            return Failure("malformed", f"answered {status} without a whole body", status, received=received)
+            reason = f"answered {status} without a whole body"
+            return Failure("malformed", reason, status, received=received, may_be_billed=True)
         body = as_object(received)
         if error := error_in(body):
             return refusal(error_status(error) or status, body, response.headers, error)
         try:
             return _Answer(self._wire.decode(body, structured=structured), body)
         except MalformedError as exc:
-            return Failure("malformed", f"answered {status} with {exc}", status, received=body)
+            reason = f"answered {status} with {exc}"
+            return Failure("malformed", reason, status, received=body, may_be_billed=True)
 
     def _newly_refused(
         self, request: ModelRequest, body: Json, dropped: frozenset[str], failure: Failure
     ) -> str | None:
         """What a refusal is about: the first quirk it may name that is new and changes what would be sent."""
-        if failure.status not in (400, 422):
+        if failure.status not in _UNFIT:
             return None
         for name in quirks_named_in(failure.words):
-            if name not in dropped and self._wire.encode(self._model, request, dropped | {name}) != body:
+            changed = self._wire.encode(self._model, request, dropped | {name})
+            if name not in dropped and changed != body and _keeps_limit(request, changed):
                 return name
         return None
 
@@ -145,6 +151,10 @@ class HttpModel:
             return f"{'Check' if self._key else 'Set'} {self._wire.key_variable}."
         if failure.status in _ELSEWHERE:
             return f"Check the model's name, {self._model!r}, and the base URL."
+        if failure.status in _UNFIT and "max_" in failure.words:
+            return (
+                "Under a budget answers are limited, and this server refuses that: use another, or no budget."
+            )
         return None
 
     def _reply(
@@ -157,6 +167,7 @@ class HttpModel:
             model=decoded.model or self._model,
             stop=decoded.stop,
             attempts=call.requests,
+            lost=call.lost,
             latency_ms=call.milliseconds(),
             dropped=self._left_out(request, body, dropped),
             sent=body,
@@ -181,6 +192,13 @@ class _Answer:
 _UNBOUNDED = {"connect": None, "read": None, "write": None, "pool": None}
 """No limits of the client's: they are for each read, and ours is for the attempt, which a server may drip."""
 
+
+def _keeps_limit(request: ModelRequest, body: Json) -> bool:
+    """Whether the answer is still limited, where it has to be."""
+    return not request.is_capped or request.max_tokens in body.values()
+
+
+_UNFIT = {400, 422}
 _ELSEWHERE = {301, 302, 307, 308, 404, 405}
 
 

@@ -56,6 +56,8 @@ class ModelRequest:
     temperature: float | None = None
     max_tokens: int | None = None
     schema: Json | None = None
+    is_capped: bool = False
+    """Whether `max_tokens` has to hold: where a server refuses it, it may not be left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class ModelReply:
     """A model's answer, with the bodies as they went over the wire.
 
     `dropped` names what the model refused and what was therefore left out; `stop` is the provider's
-    own word for why it stopped.
+    own word for why it stopped. `lost` of the `attempts` may have been billed without an answer.
     """
 
     message: Message
@@ -81,6 +83,7 @@ class ModelReply:
     model: str
     stop: str = ""
     attempts: int = 1
+    lost: int = 0
     latency_ms: int = 0
     dropped: tuple[str, ...] = ()
     sent: Json = field(default_factory=dict[str, Any])

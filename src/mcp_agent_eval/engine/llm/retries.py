@@ -52,6 +52,10 @@ class Gate(Protocol):
         """The provider asked for patience: close the gate for everybody."""
         ...
 
+    def failed(self, failure: ModelError) -> None:
+        """An attempt failed that is to be made again."""
+        ...
+
 
 class Call:
     """One call to a model. With a `gate`, a provider that asks for patience has it from everybody, and as often as
@@ -68,6 +72,7 @@ class Call:
         self._deadline = self._started + policy.deadline
         self._failures = 0
         self.requests = 0
+        self.lost = 0
 
     async def begin(self, body: Json) -> float:
         """Begin an attempt, once the gate is passed: the seconds that it may take.
@@ -93,6 +98,7 @@ class Call:
         Raises:
             ModelError: it may not: nothing would change, or the attempts or the time are used up.
         """
+        self.lost += failure.may_be_billed
         if failure.kind == "rate_limit" and self._gate:
             await self._gate.refused(self._error(body, failure))
             return
@@ -101,6 +107,8 @@ class Call:
         is_last = failure.kind in _FINAL or self._failures >= self._policy.attempts
         if is_last or delay >= self._left():
             raise self._error(body, failure)
+        if self._gate:
+            self._gate.failed(self._error(body, failure))
         await anyio.sleep(delay)
 
     def milliseconds(self) -> int:
@@ -119,6 +127,7 @@ class Call:
             status_code=failure.status,
             retry_after=failure.retry_after,
             attempts=self.requests,
+            lost=self.lost,
             sent=body,
             received=failure.received,
         )

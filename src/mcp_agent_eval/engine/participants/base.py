@@ -46,7 +46,7 @@ class Journal(Asks, Protocol):
 
     @property
     def recalled(self) -> bool:
-        """Whether the last answer was a recorded one, so that what followed from it may have happened."""
+        """Whether the last answer was a recorded one."""
         ...
 
     async def commit(self, turns: Sequence[Turn], spoken: int) -> bool:

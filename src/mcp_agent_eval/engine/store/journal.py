@@ -15,7 +15,7 @@ from mcp_agent_eval.engine.store import rows
 from mcp_agent_eval.engine.store.database import Connection, Row
 from mcp_agent_eval.engine.store.deltas import Requests
 from mcp_agent_eval.engine.store.queue import Claim, Totals, keep_totals
-from mcp_agent_eval.types import Json, ModelCall, ModelRole, ToolUse, Turn, now
+from mcp_agent_eval.types import Json, ModelCall, ModelRole, Turn, now
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def record(
     `requests` holds the requests before these: a new `Requests()` for a run that begins, then what the last
     `record` gave, or `replies` for a run that goes on.
     """
-    owned = keep_totals(connection, claim, totals)
+    owned = keep_totals(connection, claim, totals, len(calls))
     if owned is None:
         return Recorded(False, False, requests)
     for call in calls:
@@ -114,16 +114,6 @@ def replies(connection: Connection, run_id: str) -> Replies:
         for call, row in zip(decoded, found, strict=True)
     ]
     return Replies(kept, requests)
-
-
-def outcomes(connection: Connection, run_id: str) -> dict[int, ToolUse]:
-    """What the tools of a run came to so far, by turn number."""
-    found = connection.all("list_turns", run_id=run_id, from_turn=0, limit=_ALL)
-    told = [turn for turn in map(rows.turn, found) if turn.role == "tool_result" and turn.tool_calls]
-    return {turn.turn_number: turn.tool_calls[0] for turn in told if turn.tool_calls}
-
-
-_ALL = 1_000_000
 
 
 def _decoded(found: Iterable[Row], requests: Requests) -> tuple[list[ModelCall], Requests]:

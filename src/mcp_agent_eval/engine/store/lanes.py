@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from mcp_agent_eval.engine.store import rows
 from mcp_agent_eval.engine.store.database import QUEUE, Connection
+
+LONGEST_PAUSE = timedelta(minutes=5)
+"""A pause that would last longer was written by a clock that was ahead."""
 
 
 class LaneState(NamedTuple):
@@ -20,7 +23,7 @@ class LaneState(NamedTuple):
 
     def is_paused(self, at: datetime) -> bool:
         """Whether it is not to be called then."""
-        return self.paused_until is not None and self.paused_until > at
+        return self.paused_until is not None and at < self.paused_until <= at + LONGEST_PAUSE
 
 
 def all(connection: Connection) -> dict[str, LaneState]:

@@ -100,27 +100,45 @@ def release(connection: Connection, worker: str, now: datetime) -> list[str]:
     return _ids(returned)
 
 
+def give_back(connection: Connection, worker: str, run_ids: Collection[str]) -> None:
+    """Put some runs of the worker back into the queue; it does not count as an attempt."""
+    returned = connection.all("return_leases", worker=worker, run_ids=list(run_ids), attempts_back=1)
+    _tell(connection, returned, [])
+
+
 def reap(connection: Connection, now: datetime, most_attempts: int, lease: timedelta = LEASE) -> Reaped:
     """Take runs away from workers that stopped renewing. They are pending again, or cancelled where that was
-    asked for, or failed when they were claimed `most_attempts` times. A `lease` that ends later than any could is
-    that of a worker which died after its clock was set back."""
+    asked for, or failed when they were claimed `most_attempts` times and nothing came of it. A `lease` that ends
+    later than any could is that of a worker which died after its clock was set back."""
     over = {"expired": rows.to_time(now), "too_late": rows.to_time(now + 2 * lease)}
     at = over["expired"]
     cancelled = connection.all("cancel_leases", now=at, **over)
-    error = f"The run was given up: {most_attempts} workers died in the course of it."
+    error = f"The run was given up: {most_attempts} workers in a row died while they executed it."
     failed = connection.all("fail_leases", now=at, most_attempts=most_attempts, error=error, **over)
     returned = connection.all("return_leases", attempts_back=0, **over)
     _tell(connection, returned, [*cancelled, *failed])
     return Reaped(_ids(returned), _ids(failed), _ids(cancelled))
 
 
+def is_anything_pending(connection: Connection) -> bool:
+    """Whether some run waits to be claimed."""
+    return connection.one("find_pending") is not None
+
+
+def fail_overdue(connection: Connection, now: datetime, longest: timedelta, reason: str) -> None:
+    """End the runs that wait for a model and were started so long ago; `reason` follows what they wait for."""
+    before, at = rows.to_time(now - longest), rows.to_time(now)
+    _tell(connection, [], connection.all("fail_overdue", now=at, started_before=before, reason=reason))
+
+
 def request_cancel(connection: Connection, run_id: str, now: datetime) -> Cancelled | None:
     """Cancel a run: at once when it is pending, else its worker is told to stop. None: no such run."""
+    # In this order: its worker may put it back into the queue in between, but nobody can claim it.
+    if connection.run("signal_cancel", run_id=run_id):
+        return "signalled"
     if ended := connection.all("cancel_pending", run_id=run_id, now=rows.to_time(now)):
         _tell(connection, [], ended)
         return "cancelled"
-    if connection.run("signal_cancel", run_id=run_id):
-        return "signalled"
     return "finished" if connection.one("get_queue_status", run_id=run_id) else None
 
 
@@ -132,10 +150,11 @@ def stop_suite_run(connection: Connection, suite_run_id: str, reason: str, now: 
     _tell(connection, [], ended)
 
 
-def keep_totals(connection: Connection, claim: Claim, totals: Totals) -> Row | None:
+def keep_totals(connection: Connection, claim: Claim, totals: Totals, new_calls: int = 0) -> Row | None:
     """Store what the run came to so far; None, and nothing stored, when the claim is no longer good."""
     return connection.one(
         "keep_totals",
+        new_calls=new_calls,
         run_id=claim.run_id,
         epoch=claim.epoch,
         worker=claim.worker,
@@ -161,10 +180,33 @@ def finish(connection: Connection, claim: Claim, outcome: Outcome, totals: Total
 
 def postpone(connection: Connection, claim: Claim, totals: Totals, waiting_for: str) -> bool:
     """Put a claimed run back into the queue, since a model that it needs is away; it does not count as an attempt.
-    False, and nothing stored, when the claim is no longer good."""
+    One that was to be cancelled is. False, and nothing stored, when the claim is no longer good."""
+    owned = keep_totals(connection, claim, totals)
+    if owned is None:
+        return False
+    if owned["cancel_requested"]:
+        at = rows.to_time(connection.now())
+        _tell(connection, [], connection.all("cancel_leases", run_id=claim.run_id, now=at))
+    else:
+        connection.run("postpone_run", run_id=claim.run_id, waiting_for=waiting_for)
+    return True
+
+
+def keep_ending(
+    connection: Connection,
+    claim: Claim,
+    reason: TerminationReason,
+    detail: str | None,
+    error: str | None,
+    totals: Totals,
+) -> bool:
+    """Store how the conversation ended, for whoever takes the run over before its verdicts are there. False, and
+    nothing stored, when the claim is no longer good."""
     if keep_totals(connection, claim, totals) is None:
         return False
-    connection.run("postpone_run", run_id=claim.run_id, waiting_for=waiting_for)
+    connection.run(
+        "keep_ending", run_id=claim.run_id, termination_reason=reason, end_detail=detail, error=error
+    )
     return True
 
 

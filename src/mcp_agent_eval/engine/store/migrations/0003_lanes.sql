@@ -31,6 +31,10 @@ CREATE TABLE reservations (
 ALTER TABLE suite_runs ADD COLUMN stopped TEXT;
 ALTER TABLE runs ADD COLUMN waiting_for TEXT;
 
+-- How often a run was claimed since something was last stored for it: one that kills its workers gets nowhere.
+
+ALTER TABLE runs ADD COLUMN fruitless {bigint} NOT NULL DEFAULT 0;
+
 -- A view keeps the columns that there were when it was made.
 
 DROP VIEW whole_runs;

@@ -11,6 +11,10 @@ WITH RECURSIVE found (needs) AS (
 )
 SELECT needs FROM found WHERE needs IS NOT NULL;
 
+-- name: find_pending
+-- Any run that waits.
+SELECT 1 AS found FROM runs WHERE queue_status = 'pending' LIMIT 1;
+
 -- name: count_claimed
 -- What is being executed, by what it needs and by suite run.
 SELECT needs, lane, count(*) AS claimed FROM runs WHERE queue_status = 'claimed' GROUP BY needs, lane;
@@ -68,6 +72,7 @@ UPDATE runs SET
     lease_until = :lease_until,
     epoch = epoch + 1,
     attempts = attempts + 1,
+    fruitless = fruitless + 1,
     started_at = coalesce(started_at, :now)
 WHERE id IN {list run_ids} AND queue_status = 'pending'
 RETURNING serial, id, epoch, attempts;
@@ -79,9 +84,24 @@ UPDATE runs SET
     status = 'queued',
     waiting_for = :waiting_for,
     attempts = attempts - 1,
+    fruitless = 0,
     lease_owner = NULL,
     lease_until = NULL
 WHERE id = :run_id;
+
+-- name: fail_overdue
+-- End the runs that have waited for a model until their time was over.
+UPDATE runs SET
+    queue_status = 'done',
+    status = 'failed',
+    termination_reason = 'error',
+    end_detail = 'model_failed',
+    error = waiting_for || :reason,
+    waiting_for = NULL,
+    ended_at = :now,
+    duration_ms = (:now - started_at) / 1000
+WHERE queue_status = 'pending' AND waiting_for IS NOT NULL AND started_at < :started_before
+RETURNING id, suite_run_id;
 
 -- name: renew_leases
 -- Hold on to runs that a worker claimed.
@@ -101,12 +121,13 @@ UPDATE runs SET
     lease_owner = NULL,
     lease_until = NULL
 WHERE queue_status = 'claimed' AND cancel_requested = 1
+  AND id = :run_id                  --? run_id
   AND lease_owner = :worker         --? worker
   AND (lease_until < :expired OR lease_until > :too_late)   --? expired
 RETURNING id, suite_run_id;
 
 -- name: fail_leases
--- End the runs whose workers died too often.
+-- End the runs whose workers died one after the other, without storing anything.
 UPDATE runs SET
     queue_status = 'done',
     status = 'failed',
@@ -116,7 +137,7 @@ UPDATE runs SET
     duration_ms = (:now - started_at) / 1000,
     lease_owner = NULL,
     lease_until = NULL
-WHERE queue_status = 'claimed' AND attempts >= :most_attempts
+WHERE queue_status = 'claimed' AND fruitless >= :most_attempts
   AND (lease_until < :expired OR lease_until > :too_late)
 RETURNING id, suite_run_id;
 
@@ -126,9 +147,11 @@ UPDATE runs SET
     queue_status = 'pending',
     status = 'queued',
     attempts = attempts - :attempts_back,
+    fruitless = CASE WHEN fruitless > 0 THEN fruitless - :attempts_back ELSE 0 END,
     lease_owner = NULL,
     lease_until = NULL
 WHERE queue_status = 'claimed'
+  AND id IN {list run_ids}          --? run_ids
   AND lease_owner = :worker         --? worker
   AND (lease_until < :expired OR lease_until > :too_late)   --? expired
 RETURNING id, suite_run_id;
@@ -139,7 +162,9 @@ UPDATE runs SET
     queue_status = 'done',
     status = 'cancelled',
     termination_reason = 'cancelled',
-    ended_at = :now
+    waiting_for = NULL,
+    ended_at = :now,
+    duration_ms = (:now - started_at) / 1000
 WHERE id = :run_id AND queue_status = 'pending'
 RETURNING id, suite_run_id;
 
@@ -150,7 +175,9 @@ UPDATE runs SET
     status = 'cancelled',
     termination_reason = 'cancelled',
     error = :reason,
-    ended_at = :now
+    waiting_for = NULL,
+    ended_at = :now,
+    duration_ms = (:now - started_at) / 1000
 WHERE suite_run_id = :suite_run_id AND queue_status = 'pending'
 RETURNING id, suite_run_id;
 
@@ -169,6 +196,7 @@ SELECT queue_status FROM runs WHERE id = :run_id;
 -- name: keep_totals
 -- What a run used so far; no row when it belongs to somebody else by now.
 UPDATE runs SET
+    fruitless = CASE WHEN :new_calls > 0 THEN 0 ELSE fruitless END,
     spoken_turns = :spoken_turns,
     agent_input_tokens = :agent_input_tokens,
     agent_output_tokens = :agent_output_tokens,
@@ -185,6 +213,11 @@ UPDATE runs SET
     unpriced_models = :unpriced_models
 WHERE id = :run_id AND epoch = :epoch AND lease_owner = :worker AND queue_status = 'claimed'
 RETURNING serial, id, suite_run_id, cancel_requested;
+
+-- name: keep_ending
+-- How a conversation ended whose verdicts are still to come.
+UPDATE runs SET termination_reason = :termination_reason, end_detail = :end_detail, error = :error
+WHERE id = :run_id;
 
 -- name: finish_run
 -- End a run, with its verdict.
