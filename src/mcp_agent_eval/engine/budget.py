@@ -7,6 +7,7 @@ limit that is sent with the request. What a call really cost then takes the plac
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,9 +19,11 @@ from mcp_agent_eval.engine.llm.messages import Message, ModelRequest, Usage
 from mcp_agent_eval.engine.store import spending
 from mcp_agent_eval.engine.store.database import Connection, Database
 from mcp_agent_eval.engine.store.queue import Claim
-from mcp_agent_eval.errors import BudgetExceeded, NotConfigured
+from mcp_agent_eval.errors import BudgetExceeded, NotConfigured, StoreError
 from mcp_agent_eval.settings import PREFIX, Settings
 from mcp_agent_eval.types import now
+
+logger = logging.getLogger(__name__)
 
 LONGEST_ANSWER = 4096
 """Tokens that an answer may have where a budget has to hold and the request sets no limit of its own."""
@@ -112,8 +115,13 @@ class Budget:
             for scope in reservation.scopes:
                 spending.settle(connection, scope, self._claim, nano_usd + unknown)
 
-        if reservation.scopes:
+        if not reservation.scopes:
+            return
+        try:
             await self._database.write(work)
+        except StoreError as exc:
+            # The answer is worth more: what stays set aside counts as spent.
+            logger.warning("a reservation was not settled: %s", exc.message)
 
     def _set_aside(self, connection: Connection, ceilings: Mapping[str, Ceiling], most: int) -> bool:
         """False, and nothing set aside, as long as others may leave enough."""

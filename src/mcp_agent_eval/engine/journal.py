@@ -10,9 +10,7 @@ A database that is in trouble is waited for: an answer that was paid for is not 
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 import anyio
@@ -24,16 +22,15 @@ from mcp_agent_eval.engine.llm.messages import (
     Model,
     ModelReply,
     ModelRequest,
-    Usage,
     reply_as_json,
-    reply_from_json,
 )
+from mcp_agent_eval.engine.memory import Accounts, Memory
 from mcp_agent_eval.engine.store import journal as store
 from mcp_agent_eval.engine.store import queue
 from mcp_agent_eval.engine.store.database import Connection, Database, Work
 from mcp_agent_eval.engine.tracing.calls import completed
 from mcp_agent_eval.errors import EvalError, ModelError, StoreError, StoreTooNew
-from mcp_agent_eval.types import ModelRole, TerminationReason, Turn, now
+from mcp_agent_eval.types import TerminationReason, Turn, now
 
 logger = logging.getLogger(__name__)
 
@@ -61,29 +58,6 @@ class Leaving(EvalError):
     code = "LEAVING"
 
 
-@dataclass(slots=True)
-class Account:
-    """What one role used so far, and the models whose price is not known."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    nano: int = 0
-    unpriced: set[str] = field(default_factory=set[str])
-
-    def add(self, model: str, usage: Usage, nano: int | None) -> None:
-        """Count one call."""
-        self.input_tokens += usage.input
-        self.output_tokens += usage.output
-        if nano is None:
-            self.unpriced.add(model)
-        else:
-            self.nano += nano
-
-    def spent(self) -> queue.Spent:
-        """The account as it is stored."""
-        return queue.Spent(self.input_tokens, self.output_tokens, self.nano, bool(self.unpriced))
-
-
 class RunJournal:
     """Asks models on behalf of one claimed run, and stores what they answered."""
 
@@ -106,26 +80,21 @@ class RunJournal:
         self._patience = patience
         self._changed = changed
         self._is_leaving = is_leaving
-        self._recorded = deque(earlier.replies if earlier else ())
+        self._accounts = Accounts()
+        self._memory = Memory(earlier.replies if earlier else (), self._accounts)
         self._requests = earlier.requests if earlier else store.Requests()
-        self._next = len(self._recorded)
+        self._next = len(earlier.replies) if earlier else 0
         self._pending: list[store.NewCall] = []
         self._held: list[Turn] = []
         self._spoken = 0
         self._asking: str | None = None
         self._on_call: Callable[[], None] | None = None
         self.recalled = False
-        self._accounts: dict[ModelRole, Account] = {
-            "agent": Account(),
-            "persona": Account(),
-            "judge": Account(),
-        }
-        self._skip_failed()
 
     @property
     def is_replaying(self) -> bool:
         """Whether recorded answers are left: all that comes of them is stored already."""
-        return bool(self._recorded)
+        return not self._memory.is_empty
 
     def before_calls(self, do: Callable[[], None]) -> None:
         """Have something done once, before a model is asked for the first time from now on."""
@@ -133,9 +102,7 @@ class RunJournal:
 
     def recall_conversation(self, spoken: int) -> None:
         """Count what a conversation has cost that was over before: what was recorded but for the verdicts."""
-        while self._recorded and self._recorded[0].call.role != "judge":
-            self._count(self._recorded.popleft())
-        self._skip_failed()
+        self._memory.pass_over_conversation()
         self._spoken = spoken
 
     async def refuse_to_wait(self) -> None:
@@ -158,9 +125,9 @@ class RunJournal:
         """
         if self._pending:
             await self.commit((), self._spoken)
-        recorded = self._take_recorded(request.purpose)
+        recorded = self._memory.take(request.purpose)
         self.recalled = recorded is not None
-        return self._recall(recorded) if recorded else await self._pay(model, request)
+        return recorded or await self._pay(model, request)
 
     async def commit(self, turns: Sequence[Turn], spoken: int) -> bool:
         """Store turns with the calls behind them. True when somebody asked to cancel.
@@ -261,37 +228,13 @@ class RunJournal:
             requests=self._requests,
         )
 
-    def _take_recorded(self, role: ModelRole) -> store.Reply | None:
-        """The next recorded answer, if it is of this role. What others asked for meanwhile is of no use any more."""
-        if self._recorded and self._recorded[0].call.role != role:
-            logger.warning("run %s does not go the way that is recorded", self._claim.run_id)
-            while self._recorded:
-                self._count(self._recorded.popleft())
-        recorded = self._recorded.popleft() if self._recorded else None
-        self._skip_failed()
-        return recorded
-
-    def _skip_failed(self) -> None:
-        """Calls that failed are made again."""
-        while self._recorded and self._recorded[0].reply is None:
-            self._count(self._recorded.popleft())
-
-    def _recall(self, recorded: store.Reply) -> ModelReply:
-        self._count(recorded)
-        return reply_from_json(recorded.reply or {})
-
-    def _count(self, recorded: store.Reply) -> None:
-        call = recorded.call
-        usage = Usage(call.input_tokens, call.output_tokens)
-        self._accounts[call.role].add(call.model, usage, recorded.cost_nano_usd)
-
     async def _pay(self, model: Model, request: ModelRequest) -> ModelReply:
         self._asking = model.name
         if self._on_call:
             self._on_call()
             self._on_call = None
         request = self._budget.bounded(request)
-        reservation = await self._budget.reserve(model.name, request, self._spent())
+        reservation = await self._budget.reserve(model.name, request, self._accounts.nano)
         try:
             reply = await completed(model, request)
         except ModelError as exc:
@@ -304,7 +247,7 @@ class RunJournal:
         self._asking = None
         nano = self._prices.nano(model.name, reply.usage)
         # First, so that an answer that was paid for is kept when the run is stopped in the next line.
-        self._accounts[request.purpose].add(model.name, reply.usage, nano)
+        self._accounts.add(request.purpose, model.name, reply.usage, nano)
         self._pending.append(self._answered(model, request, reply, nano))
         await self._budget.settle(reservation, nano or 0, reply.lost)
         return reply
@@ -339,21 +282,12 @@ class RunJournal:
             error=exc.message,
         )
 
-    def _spent(self) -> int:
-        return sum(account.nano for account in self._accounts.values())
-
     def _number(self) -> int:
         self._next += 1
         return self._next - 1
 
     def _totals(self) -> queue.Totals:
-        return queue.Totals(
-            spoken_turns=self._spoken,
-            agent=self._accounts["agent"].spent(),
-            persona=self._accounts["persona"].spent(),
-            judge=self._accounts["judge"].spent(),
-            unpriced_models={model for account in self._accounts.values() for model in account.unpriced},
-        )
+        return self._accounts.totals(self._spoken)
 
 
 def _priced(turns: Sequence[Turn], calls: Sequence[store.NewCall]) -> Sequence[Turn]:
