@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
-from mcp import Client
+from mcp import Client, MCPError
 from mcp.types import Completion, PromptReference, ResourceTemplateReference
 
 from mcp_agent_eval.backend.connect import Connection, connect
@@ -129,3 +129,8 @@ def test_names_that_cannot_be_typed_are_offered_by_their_ids() -> None:
     entries = [("a1", "two\nlines"), ("b2", "x" * 500), ("c3", ""), ("d4", "Fine")]
     assert matching(entries, "", by_name=True) == ["a1", "b2", "c3", "Fine"]
     assert matching(entries, "", by_name=False) == ["a1", "b2", "c3", "d4"]
+
+
+async def test_a_prompt_that_does_not_exist_is_refused_and_not_completed(client: Client) -> None:
+    with pytest.raises(MCPError, match="There is no prompt 'nothing'"):
+        await typed(client, "nothing", "agent", "")

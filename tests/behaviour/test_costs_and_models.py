@@ -130,3 +130,13 @@ async def test_a_run_that_another_process_could_not_reach_stays_with_its_own(set
     ):
         result = await call(client, "run_case", case_id=await create_clinic(client))
         assert result["termination_reason"] == "persona_goodbye"
+
+
+async def test_a_suite_whose_caller_no_model_played_says_so(settings: Settings) -> None:
+    async with provider(caller_and_judge) as model:
+        changed = settings.model_copy(update={"model_base_url": model.url, "agent_model": "openai:agent"})
+        async with Client(build_server(lambda: connect(changed))) as client:
+            await call(client, "create_suite", name="S")
+            await create_clinic(client, suite_id="S")
+            aggregate = await call(client, "run_suite", suite_id="S")
+    assert "offline model" in aggregate["note"]

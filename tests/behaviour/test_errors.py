@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mcp import Client
@@ -152,3 +153,47 @@ async def test_an_unknown_run_says_how_to_find_the_newest(client: Client, tool: 
     error = await refused(client, tool, run_id="00000000")
     assert error["code"] == "NOT_FOUND"
     assert "list_runs" in error["hint"]
+
+
+async def test_a_fault_of_ours_is_a_result_that_points_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    def broken() -> Any:
+        raise RuntimeError("it burns inside")
+
+    async with Client(build_server(broken)) as client:
+        error = await refused(client, "list_runs")
+    assert error["code"] == "INTERNAL_ERROR"
+    assert "log of the server" in error["hint"]
+    assert "burns" not in str(error)
+    assert "it burns inside" in caplog.text
+
+
+@pytest.mark.parametrize("argument", ["from_turn", "max_characters"])
+async def test_numbers_without_end_are_refused(client: Client, argument: str) -> None:
+    error = await refused(client, "read_transcript", run_id="x", **{argument: 2**63})
+    assert (error["code"], argument in error["error"]) == ("BAD_REQUEST", True)
+
+
+@pytest.mark.parametrize("tool", ["list", "get", "delete"])
+async def test_runs_asked_for_as_records_lead_to_their_tools(client: Client, tool: str) -> None:
+    arguments = {"kind": "run"} | ({} if tool == "list" else {"id": "x"})
+    error = await refused(client, tool, **arguments)
+    assert "list_runs, get_run" in error["hint"]
+
+
+async def test_what_is_a_run_and_what_a_suite_run_is_said_with_the_right_tool(client: Client) -> None:
+    await call(client, "create_suite", name="S")
+    await create_clinic(client, suite_id="S")
+    suite_run_id = (await call(client, "run_suite", suite_id="S"))["suite_run_id"]
+    run_id = (await call(client, "list_runs"))["runs"][0]["run_id"]
+    for tool in ("get_run", "read_transcript"):
+        error = await refused(client, tool, run_id=suite_run_id)
+        assert error["hint"] == f'Call get_aggregate(suite_run_id="{suite_run_id}").'
+    error = await refused(client, "get_aggregate", suite_run_id=run_id)
+    assert error["hint"] == f'Call get_run(run_id="{run_id}").'
+    assert (await refused(client, "cancel_run", run_id="zzz"))[
+        "error"
+    ] == "There is no run or suite run 'zzz'."
+    over = await refused(client, "cancel_run", run_id=suite_run_id)
+    assert f'get_aggregate(suite_run_id="{suite_run_id}")' in over["hint"]
+    both = await refused(client, "get_aggregate", suite_run_id=suite_run_id, suite_id="S")
+    assert "not both" in both["error"]

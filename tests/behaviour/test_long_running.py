@@ -229,3 +229,16 @@ async def test_progress_grows_although_there_is_no_news() -> None:
     for _ in range(3):
         await progress.report(2, 2, "turn 2 of 2")
     assert sent == sorted(set(sent))
+
+
+async def test_a_run_without_a_score_is_not_measured_by_a_threshold(settings: Settings) -> None:
+    async with provider(lambda _: "Hi.", open_gate=False) as held:
+        changed = settings.model_copy(update={"persona_model": "openai:held", "model_base_url": held.url})
+        async with Client(build_server(lambda: connect(changed))) as client:
+            case_id = await create_clinic(client)
+            run_id = (await call(client, "run_case", case_id=case_id, wait_seconds=0))["run_id"]
+            await call(client, "cancel_run", run_id=run_id)
+            held.gate.set()
+            cancelled = await call(client, "get_run", run_id=run_id)
+    assert cancelled["status"] == "cancelled"
+    assert "pass_threshold" not in cancelled

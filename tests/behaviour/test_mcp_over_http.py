@@ -16,6 +16,7 @@ from pydantic import AnyHttpUrl
 from mcp_agent_eval.backend.connect import connect
 from mcp_agent_eval.backend.keyring import open_keyring
 from mcp_agent_eval.settings import Settings
+from mcp_agent_eval.types import Json
 from mcp_agent_eval.types.key import SCOPES, Scope
 from tests.behaviour.clinic import BOOK, create_clinic
 from tests.http_clients import ERAS, RoundRobin, connected, turned_away
@@ -239,7 +240,9 @@ async def test_a_key_that_reads_may_connect_list_and_read_and_nothing_else(
             error = await refused(client, tool, **arguments)
             assert error["code"] == "INSUFFICIENT_SCOPE"
             assert repr(scope) in error["error"]
-            assert error["hint"].endswith(f"mcp-agent-eval keys create NAME --scope {scope}")
+            assert error["hint"].endswith(
+                f"mcp-agent-eval keys create NAME --scope agent_eval:read --scope {scope}"
+            )
 
 
 @pytest.mark.parametrize("era", ERAS)
@@ -352,3 +355,26 @@ async def test_a_body_that_is_too_large_is_refused_in_the_protocol(settings: Set
     async with served(settings) as address:
         response = await post(address, LIST_TOOLS | {"params": {"x": "x" * 5_000_000}})
     assert (response.status_code, response.json()["error"]["data"]["code"]) == (413, "PAYLOAD_TOO_LARGE")
+
+
+@pytest.mark.parametrize(("version", "has_type"), [("2025-06-18", False), ("2026-07-28", True)])
+async def test_a_refusal_has_the_form_that_results_have_in_its_era(
+    settings: Settings, version: str, has_type: bool
+) -> None:
+    key = await make_key(settings, "agent_eval:read")
+    params: Json = {"name": "delete", "arguments": {"kind": "case", "id": "x"}}
+    headers = {"Authorization": f"Bearer {key}", "MCP-Protocol-Version": version}
+    if has_type:
+        prefix = "io.modelcontextprotocol"
+        params["_meta"] = {
+            f"{prefix}/protocolVersion": version,
+            f"{prefix}/clientCapabilities": {},
+            f"{prefix}/clientInfo": {"name": "c", "version": "1"},
+        }
+        headers |= {"Mcp-Method": "tools/call", "Mcp-Name": "delete"}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    headers["Accept"] = "application/json"
+    async with served(settings) as address, httpx2.AsyncClient() as http:
+        result = (await http.post(f"{address}/mcp", json=message, headers=headers)).json()["result"]
+    assert result["structuredContent"]["code"] == "INSUFFICIENT_SCOPE"
+    assert ("resultType" in result) is has_type

@@ -7,6 +7,9 @@ from functools import partial
 
 from mcp import Client
 
+from mcp_agent_eval.backend.connect import connect
+from mcp_agent_eval.mcp_server.server import build_server
+from mcp_agent_eval.settings import Settings
 from tests.behaviour.clinic import BOOK, PROMPT, SAYS_BACK, create_clinic
 from tests.support import call, refused, shared_path
 from tests.whole import whole_part
@@ -27,7 +30,7 @@ async def test_a_long_list_names_the_call_for_its_next_page(client: Client) -> N
         await call(client, "create_suite", name=f"Suite {number}")
     page = await call(client, "list", kind="suite", limit=2)
     assert [suite["name"] for suite in page["suites"]] == ["Suite 2", "Suite 1"]
-    assert page["next"] == 'list(kind="suite", offset=2)'
+    assert page["next"] == 'list(kind="suite", limit=2, offset=2)'
 
 
 async def test_cases_are_filtered_by_suite_and_agent(client: Client) -> None:
@@ -135,3 +138,54 @@ async def test_hostile_names_are_found_again(client: Client) -> None:
     for name in names[::25]:
         created = await call(client, "create_suite", name=name)
         assert (await call(client, "get", kind="suite", id=created["suite_id"]))["name"] == name
+
+
+async def test_changes_take_names_and_prefixes_as_creating_does(client: Client) -> None:
+    case_id = await create_clinic(client)
+    suite_id = (await call(client, "create_suite", name="Clinic calls"))["suite_id"]
+    other = (await call(client, "create_persona", name="Dan", identity_prompt="You are Dan."))["persona_id"]
+    for named, persona in (("clinic calls", "Dan"), (suite_id[:8], other[:8])):
+        done = await call(
+            client, "update", kind="case", id=case_id, changes={"suite_id": named, "persona_id": persona}
+        )
+        assert done["changed"] == {"suite_id": suite_id, "persona_id": other}
+    done = await call(client, "update", kind="suite", id="Clinic calls", changes={"agent_id": "Clinic"})
+    assert done["changed"]["agent_id"] == (await call(client, "get", kind="agent", id="Clinic"))["id"]
+    left = await call(client, "update", kind="case", id=case_id, changes={"suite_id": None})
+    assert left["changed"] == {"suite_id": None}
+
+
+async def test_tools_that_agents_share_are_attached_by_their_names(settings: Settings) -> None:
+    async with connect(settings) as link, Client(build_server(lambda: connect(settings))) as client:
+        tool = await link.backend.create("tool", {"name": "lookUp"})
+        await create_clinic(client)
+        changes = {"tool_ids": ["lookUp"]}
+        done = await call(client, "update", kind="agent", id="Clinic", changes=changes)
+        assert done["changed"]["tool_ids"] == [tool.id]
+
+
+async def test_what_cannot_be_changed_is_said_before_what_it_may_name(client: Client) -> None:
+    case_id = await create_clinic(client)
+    error = await refused(client, "update", kind="case", id=case_id, changes={"agent_id": "nobody"})
+    assert "A case keeps its agent" in error["error"]
+    error = await refused(client, "update", kind="agent", id="Clinic", changes={"suite_id": "nothing"})
+    assert error["code"] == "BAD_REQUEST"
+
+
+async def test_a_name_that_is_taken_is_warned_of(settings: Settings) -> None:
+    async with Client(build_server(lambda: connect(settings))) as client:
+        first = await call(client, "create_suite", name="Nightly")
+        second = await call(client, "create_suite", name="nightly")
+    assert "warnings" not in first
+    assert second["warnings"] == ["Another suite has this name: use ids, or rename one of them."]
+
+
+async def test_null_is_an_argument_that_was_not_given_but_for_where_it_means_something(
+    client: Client,
+) -> None:
+    case_id = await create_clinic(client, max_turns=None, tool_policy=None, description=None)
+    assert "max_turns" not in await call(client, "get", kind="case", id=case_id)
+    await call(client, "create_agent", name="A", system_prompt="p", temperature=None)
+    assert (await call(client, "get", kind="agent", id="A"))["temperature"] is None
+    error = await refused(client, "create_suite", name=None)
+    assert "name: " in error["error"]

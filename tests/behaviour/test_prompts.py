@@ -112,7 +112,7 @@ async def test_a_run_is_looked_up_for_what_is_to_be_done_about_it(client: Client
     case_id = await create_clinic(client, success_criteria=[CALLS_TOOL, SAYS_BACK])
     run_id = (await call(client, "run_case", case_id=case_id))["run_id"]
     text = await text_of(client, "debug_run", run=run_id[:6])
-    assert text.startswith(f'Find out why run {run_id[:8]} of "Books a visit" did not go well.')
+    assert text.startswith(f'Find out why run {run_id[:8]} of "Books a visit" did not pass.')
     assert "It is completed, with score 50 of the 80 that it needs." in text
     assert f'run_case(case_id="{case_id[:8]}")' in text
 
@@ -219,3 +219,28 @@ async def test_a_prompt_that_there_is_not_is_no_fault_of_the_server(client: Clie
     ) as caught:
         await client.get_prompt("nothing")
     assert caught.value.error.code == INVALID_PARAMS
+
+
+async def test_a_run_that_passed_is_not_said_to_have_failed(client: Client) -> None:
+    run_id = (await call(client, "run_case", case_id=await create_clinic(client)))["run_id"]
+    text = await text_of(client, "debug_run", run=run_id)
+    assert text.startswith(
+        f'Find out whether run {run_id[:8]} of "Books a visit" passed for the right reason.'
+    )
+
+
+async def test_a_case_that_was_deleted_is_not_handed_out(client: Client) -> None:
+    case_id = await create_clinic(client, success_criteria=[SAYS_BACK])
+    run_id = (await call(client, "run_case", case_id=case_id))["run_id"]
+    await call(client, "delete", kind="case", id=case_id)
+    text = await text_of(client, "debug_run", run=run_id)
+    assert "Its case was deleted" in text
+    assert case_id[:8] not in text
+    assert [problem for one in calls_in(text) for problem in problems(one)] == []
+
+
+async def test_an_agent_that_is_known_is_filled_into_the_suite_to_make(client: Client) -> None:
+    await create_clinic(client)
+    agent_id = (await call(client, "get", kind="agent", id="Clinic"))["id"]
+    text = await text_of(client, "write_cases", agent="Clinic")
+    assert f'create_suite(name=..., agent_id="{agent_id[:8]}")' in text

@@ -268,7 +268,7 @@ async def test_ten_thousand_runs_are_listed_and_added_up_in_short(settings: Sett
         assert page["total"] == COPIES
         assert 50 < len(page["runs"]) < 100
         following = f"offset={len(page['runs'])}"
-        assert page["next"] == f'list_runs(case_id="{case_id}", status="failed", {following})'
+        assert page["next"] == f'list_runs(case_id="{case_id}", status="failed", limit=100, {following})'
         short = await to.read("get_aggregate", suite_run_id=suite_run_id)
         assert length(short) <= CONCISE
         assert (short["errored"], short["total_runs"]) == (IN_SUITE, IN_SUITE)
@@ -384,7 +384,7 @@ async def test_an_error_that_was_cut_says_how_to_read_on(settings: Settings) -> 
         error = await to.refused("create_agent", **draft)
     assert len(error["issues"]) > 10
     assert re.fullmatch(r"… \[\d+ more\]", error["issues"][-1])
-    assert error["rest"][0].startswith("The same call, with this mended, shows ")
+    assert error["rest"][0].startswith("The same call, with this corrected, shows ")
 
 
 async def test_an_ambiguous_name_without_end_is_told_in_short(settings: Settings) -> None:

@@ -128,7 +128,7 @@ async def test_a_run_becomes_a_task_and_its_result_is_the_tools(slow: Settings, 
     async with opened(slow, follows) as client:
         case_id = await create_clinic(client)
         held.gate.set()
-        result = await call(client, "run_case", case_id=case_id)
+        result = await call(client, "run_case", case_id=case_id, wait_seconds=0)
         assert result == await call(client, "get_run", run_id=result["run_id"])
     first, last = follows.seen[0], follows.seen[-1]
     assert (first["status"], last["status"]) == ("working", "completed")
@@ -144,7 +144,7 @@ async def test_a_suite_run_becomes_a_task(slow: Settings, held: Provider) -> Non
         await call(client, "create_suite", name="S")
         await create_clinic(client, suite_id="S")
         held.gate.set()
-        result = await call(client, "run_suite", suite_id="S")
+        result = await call(client, "run_suite", suite_id="S", wait_seconds=0)
     assert (result["completed"], result["suite"]) == (1, "S")
     assert follows.seen[0]["taskId"] == f"suite_run:{result['suite_run_id']}"
     assert follows.seen[0]["statusMessage"].startswith("0 of 1 runs done")
@@ -152,7 +152,7 @@ async def test_a_suite_run_becomes_a_task(slow: Settings, held: Provider) -> Non
 
 async def test_a_task_survives_the_server_that_made_it(slow: Settings, held: Provider) -> None:
     async with opened(slow, advertise(IDENTIFIER)) as first:
-        task = await begun(first, "run_case", case_id=await create_clinic(first))
+        task = await begun(first, "run_case", case_id=await create_clinic(first), wait_seconds=0)
         assert task["resultType"] == "task"
     held.gate.set()
     async with opened(slow, advertise(IDENTIFIER)) as second:
@@ -165,7 +165,7 @@ async def test_what_is_over_at_once_is_no_task(slow: Settings, held: Provider) -
     held.gate.set()
     async with opened(slow, advertise(IDENTIFIER)) as client:
         case_id = await create_clinic(client)
-        task = await begun(client, "run_case", case_id=case_id, idempotency_key="k")
+        task = await begun(client, "run_case", case_id=case_id, idempotency_key="k", wait_seconds=0)
         await until(client, task["taskId"], "completed")
         again = await begun(client, "run_case", case_id=case_id, idempotency_key="k")
     assert again["resultType"] == "complete"
@@ -196,7 +196,7 @@ async def test_a_cancelled_task_is_cancelled_and_stays_so(slow: Settings, held: 
         await call(client, "create_suite", name="S")
         case_id = await create_clinic(client, suite_id="S")
         arguments = {"case_id": case_id} if tool == "run_case" else {"suite_id": "S"}
-        task = await begun(client, tool, **arguments)
+        task = await begun(client, tool, **arguments, wait_seconds=0)
         with anyio.fail_after(10):
             await held.arrived.wait()
         assert (await asked(client, CancelTask, task["taskId"]))["resultType"] == "complete"
@@ -236,6 +236,26 @@ async def test_over_http_a_task_is_followed_without_a_session(slow: Settings, he
     follows = FollowsTasks()
     held.gate.set()
     async with served(slow) as address, connected(address, era="auto", extensions=[follows]) as client:
-        result = await call(client, "run_case", case_id=await create_clinic(client))
+        result = await call(client, "run_case", case_id=await create_clinic(client), wait_seconds=0)
     assert result["status"] == "completed"
     assert follows.seen[-1]["status"] == "completed"
+
+
+async def test_a_run_that_ends_within_a_moment_is_no_task(settings: Settings) -> None:
+    async with opened(settings, advertise(IDENTIFIER)) as client:
+        answer = await begun(client, "run_case", case_id=await create_clinic(client))
+    assert (answer["resultType"], answer["structuredContent"]["pass_fail"]) == ("complete", True)
+
+
+@pytest.mark.parametrize("seconds", ["soon", -1, {}])
+async def test_a_wait_that_is_none_is_refused_with_tasks_as_without(settings: Settings, seconds: Any) -> None:
+    async with opened(settings, advertise(IDENTIFIER)) as client:
+        answer = await begun(client, "run_case", case_id=await create_clinic(client), wait_seconds=seconds)
+    assert "wait_seconds" in answer["structuredContent"]["error"]
+
+
+async def test_a_task_without_end_is_told_in_short(settings: Settings) -> None:
+    async with opened(settings, advertise(IDENTIFIER)) as client:
+        with pytest.raises(MCPError) as caught:
+            await asked(client, GetTask, "x" * 100_000)
+    assert len(caught.value.error.message) < 200

@@ -161,7 +161,11 @@ async def test_the_user_is_asked_where_the_host_can_ask(allowing: Settings, era:
             else:
                 error = await refused(client, "run_case", case_id=case_id)
                 assert error["code"] == "CONSENT_NEEDED"
-                assert "allow_real_tools=true" in error["hint"]
+                assert ("declined" in error["error"]) is (answer is refuses)
+                assert ("allow_real_tools=true" in error["hint"]) is (answer is not refuses)
+                if answer is not None:
+                    mocked = f'update(kind="case", id="{case_id}", changes={{"tool_policy": "mock"}})'
+                    assert mocked in error["hint"]
                 assert target.received == []
 
 
@@ -291,3 +295,46 @@ def _start_elsewhere(settings: Settings, case_id: str) -> subprocess.Popen[bytes
 def _let_leases_run_out(settings: Settings) -> None:
     with closing(sqlite3.connect(settings.database_url.removeprefix("sqlite:///"))) as connection, connection:
         connection.execute("UPDATE runs SET lease_until = 0 WHERE queue_status = 'claimed'")
+
+
+@pytest.mark.parametrize("era", ["auto", "legacy"])
+async def test_after_a_question_without_an_answer_the_caller_is_believed_once(
+    allowing: Settings, era: Any
+) -> None:
+    async with hook() as target:
+        server = build_server(lambda: connect(allowing))
+        async with Client(server, mode=era, elicitation_callback=turns_away) as client:
+            case_id = await create_acting_case(client, target.url)
+            vouched = {"case_id": case_id, "allow_real_tools": True}
+            assert "got no answer" in (await refused(client, "run_case", **vouched))["error"]
+            assert target.received == []
+            assert (await call(client, "run_case", **vouched))["pass_fail"] is True
+            assert len(target.received) == 1
+            assert "got no answer" in (await refused(client, "run_case", **vouched))["error"]
+
+
+async def test_a_question_names_some_tools_and_counts_the_others(allowing: Settings) -> None:
+    asked: list[str] = []
+
+    async def listens(context: object, params: Any) -> ElicitResult:
+        asked.append(params.message)
+        return ElicitResult(action="decline")
+
+    tools = [acting("https://example.com/") | {"name": f"tool{number}"} for number in range(40)]
+    async with Client(build_server(lambda: connect(allowing)), elicitation_callback=listens) as client:
+        case_id = await create_acting_case(client, "https://example.com/", success_criteria=[])
+        await refused(client, "run_case", case_id=case_id, agent_overrides={"tools": tools})
+    assert "tool9 and 30 more tools act for real" in asked[0]
+
+
+@pytest.mark.parametrize("era", ["auto", "legacy"])
+async def test_an_answer_that_fits_no_question_starts_nothing(allowing: Settings, era: Any) -> None:
+    async def mumbles(context: object, params: object) -> ElicitResult:
+        return ElicitResult(action="accept", content={"begin": "perhaps"})
+
+    server = build_server(lambda: connect(allowing))
+    async with Client(server, mode=era, elicitation_callback=mumbles) as client:
+        case_id = await create_acting_case(client, "https://example.com/")
+        error = await refused(client, "run_case", case_id=case_id)
+    assert error["code"] == "CONSENT_NEEDED"
+    assert "consent:" not in str(error)

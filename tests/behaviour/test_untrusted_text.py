@@ -125,3 +125,19 @@ async def test_hostile_strings_come_back_from_a_transcript_as_they_were_said(set
     assert [turn.text for turn in turns if turn.role == "persona"] == spoken
     [use] = [use for turn in turns if turn.role == "agent" for use in turn.tool_calls or []]
     assert use.args == {"day": "x", "all": hostile}
+
+
+async def test_characters_that_do_something_are_visible_in_texts_and_exact_in_values(
+    settings: Settings,
+) -> None:
+    said = "\x1b[2J\x07a\u202eb\u200bc\U000e0041d"
+    async with provider(lambda _: f"{said} [END OF CALL]") as model:
+        changed = settings.model_copy(update={"persona_model": "openai:caller", "model_base_url": model.url})
+        async with Client(build_server(lambda: connect(changed))) as client:
+            result = await call(client, "run_case", case_id=await create_clinic(client))
+            page = await client.call_tool("read_transcript", {"run_id": result["run_id"]})
+            resource = await client.read_resource(f"eval://runs/{result['run_id']}/transcript")
+    assert said in [turn["text"] for turn in page.structured_content["untrusted_turns"]]  # type: ignore[index]
+    for text in (page.content[0].text, resource.contents[0].text):  # type: ignore[union-attr]
+        assert r"\x1b[2J\x07a\u202eb\u200bc\ue0041d" in text
+        assert not set(text) & set(said) - set("[2Jabcd")

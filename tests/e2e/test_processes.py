@@ -189,3 +189,21 @@ def test_the_demo_needs_no_key_and_leaves_nothing_behind(tmp_path: Path) -> None
     for host in ("Claude Code", "Cursor", "VS Code", "Codex"):
         assert host in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_line_that_is_no_message_is_answered_and_the_server_goes_on(tmp_path: Path) -> None:
+    server = stdio_server(tmp_path)
+    with subprocess.Popen(
+        [server.command, *server.args],
+        env=os.environ | (server.env or {}),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write('not json\n{"jsonrpc": "2.0", "id": 1, "method": "ping"}\n')
+        process.stdin.flush()
+        answers = [json.loads(process.stdout.readline()) for _ in range(2)]
+        process.stdin.close()
+    assert [(answer["id"], "error" in answer) for answer in answers] == [(None, True), (1, False)]

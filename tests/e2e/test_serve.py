@@ -58,7 +58,7 @@ def make_key(env: dict[str, str], *arguments: str) -> str:
 def test_without_a_key_it_is_open_to_this_machine_and_says_so(tmp_path: Path) -> None:
     with serving(environment(tmp_path)) as (address, process):
         assert process.stderr is not None
-        assert "there is no key" in process.stderr.readline()
+        assert "No key is set" in process.stderr.readline()
         listed = httpx2.get(f"{address}/agent-eval/cases")
         assert (listed.status_code, listed.json()["data"]) == (200, [])
         foreign = httpx2.get(f"{address}/agent-eval/cases", headers={"host": "evil.example"})

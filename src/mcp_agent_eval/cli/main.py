@@ -65,7 +65,8 @@ def _announce(address: str, is_open: bool) -> None:
     click.echo(f"Serving the agent-eval API at {address} and MCP at {address}/mcp", err=True)
     if is_open:
         click.echo(
-            "Anybody on this machine may call it: there is no key. `mcp-agent-eval keys create NAME` makes one.",
+            "No key is set: anyone on this machine can call it. Create one with `mcp-agent-eval keys create NAME`, "
+            "then restart.",
             err=True,
         )
 

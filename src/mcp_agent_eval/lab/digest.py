@@ -58,7 +58,9 @@ def _outcome(run: Run) -> Json:
     failed = [result for result in results if not result.passed]
     return (
         {
-            "pass_threshold": run.case.pass_threshold if run.case and not run.pass_fail else None,
+            "pass_threshold": run.case.pass_threshold
+            if run.case and run.score is not None and not run.pass_fail
+            else None,
             "assertions": f"{len(results) - len(failed)} of {len(results)} passed" if results else None,
             "failed_assertions": [_verdict(result) for result in failed],
             "error": run.error,
@@ -137,20 +139,17 @@ def _results(run: Run) -> list[AssertionResult]:
 
 def cost(run: Run) -> Json:
     """What a run cost, whose price is not known, and which roles no language model played."""
-    offline = [
-        role
-        for role, model in (
-            ("agent", run.agent_model),
-            ("persona", run.persona_model),
-            ("judge", run.judge_model),
-        )
-        if model == _OFFLINE
-    ]
+    offline = _offline_roles(run)
     return {
         "cost_usd": run.cost_usd,
         "cost_unknown_for": run.unpriced_models,
         "note": f"{', '.join(offline)} {NOT_AN_LLM}" if offline else None,
     }
+
+
+def _offline_roles(run: Run) -> list[str]:
+    played = (("agent", run.agent_model), ("persona", run.persona_model), ("judge", run.judge_model))
+    return [role for role, model in played if model == _OFFLINE]
 
 
 def _verdict(result: AssertionResult) -> Json:
@@ -227,7 +226,7 @@ def _reason(result: AssertionResult) -> str:
 
 
 def _suite_note(runs: list[Run]) -> str | None:
-    return f"some roles were {NOT_AN_LLM}" if any(run.agent_model == _OFFLINE for run in runs) else None
+    return f"some roles were {NOT_AN_LLM}" if any(map(_offline_roles, runs)) else None
 
 
 def _suite_next(aggregate: SuiteRun, failures: list[Json]) -> str | None:

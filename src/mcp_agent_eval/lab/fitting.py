@@ -15,6 +15,7 @@ from typing import NamedTuple, cast
 
 from mcp_agent_eval.lab.parts import Place, Unit, as_text, counted, is_text
 from mcp_agent_eval.types import Json
+from mcp_agent_eval.types.lines import visible
 
 MOST = 20_000
 """Characters that any result may have."""
@@ -97,7 +98,7 @@ _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def _text_size(text: str, depth: int) -> int:
-    return max(len(_encode(text)), len(text) + 2 * depth * len(text.splitlines()))
+    return max(len(_encode(text)), len(visible(text)) + 2 * depth * len(text.splitlines()))
 
 
 def _entries(node: Json | list[object], depth: int) -> Iterator[tuple[int, object]]:

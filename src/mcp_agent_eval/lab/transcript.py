@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mcp_agent_eval.backend.base import Backend
 from mcp_agent_eval.lab.digest import without_blanks
 from mcp_agent_eval.lab.fitting import how_many
 from mcp_agent_eval.lab.flow_line import flow_line
@@ -14,6 +15,7 @@ MOST_TURNS = 500
 """Turns that are looked at for one page."""
 MOST_CALLS = 20
 """Model calls that are looked at for one page."""
+_EVERY = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,12 @@ def page(rows: Sequence[Row], looked_at: int, most_characters: int) -> Page:
     if kept < len(rows):
         return Page(rows[:kept], rows[kept].number)
     return Page(rows, rows[-1].number + 1 if len(rows) == looked_at else None)
+
+
+async def last_turn(backend: Backend, run_id: str) -> int | None:
+    """The number of a run's last turn so far; None where there is none."""
+    turns = await backend.turns(run_id, limit=_EVERY)
+    return turns[-1].turn_number if turns else None
 
 
 def turn_line(turn: Turn) -> Json:

@@ -46,6 +46,8 @@ class App:
         self._released: anyio.Event | None = None
         self._waits: set[anyio.CancelScope] = set()
         self._is_stopping = False
+        self.unanswered: set[tuple[str, str]] = set()
+        """Questions that a host put and got no answer to: whose they were, and about what."""
 
     @asynccontextmanager
     async def lifespan(self, _: object) -> AsyncGenerator[App]:

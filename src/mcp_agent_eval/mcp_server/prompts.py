@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from importlib import resources
 from string import Template
 
+from mcp import MCPError
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.prompts.base import Prompt, PromptArgument
+from mcp.types import INVALID_PARAMS
 
 from mcp_agent_eval.backend.base import Backend
-from mcp_agent_eval.errors import EvalError
+from mcp_agent_eval.errors import EvalError, NotFound
 from mcp_agent_eval.lab.fitting import clip
 from mcp_agent_eval.mcp_server.app import App, Ctx, connection
 from mcp_agent_eval.mcp_server.render import written
@@ -69,6 +71,13 @@ def add_prompts(server: MCPServer[App]) -> None:
         server.add_prompt(_prompt(playbook))
 
 
+def require_prompt(name: str) -> None:
+    """Raises MCPError for a prompt that does not exist, with those that do."""
+    known = [playbook.name for playbook in PLAYBOOKS]
+    if name not in known:
+        raise MCPError(INVALID_PARAMS, f"There is no prompt {name[:80]!r}, but {', '.join(known)}.")
+
+
 def _prompt(playbook: Playbook) -> Prompt:
     async def render(ctx: Ctx, **given: str) -> str:
         return await _rendered(playbook, {name: text.strip() for name, text in given.items()}, ctx)
@@ -102,9 +111,10 @@ _NOTHING_KNOWN = {
     "agent_id": _UNKNOWN,
     "suite": "a suite",
     "suite_id": _UNKNOWN,
-    "run": "a run",
+    "question": "Find out why a run did not pass.",
     "run_id": _UNKNOWN,
     "case_id": _UNKNOWN,
+    "persona_id": _UNKNOWN,
     "standing": "Its result says how.",
     "focus": "",
     "goal": "",
@@ -119,7 +129,11 @@ async def _for_write_cases(backend: Backend, given: Given, sheet: Sheet) -> None
     suite = await _optional(backend, "suite", given, sheet)
     if suite:
         sheet.facts["suite_step"] = f"The cases join {sheet.facts['suite']}."
-    await _agent(backend, given, suite, sheet)
+    agent = await _agent(backend, given, suite, sheet)
+    if agent and not suite:
+        sheet.facts["suite_step"] = (
+            f'`create_suite(name=..., agent_id="{agent.id[:_PREFIX]}")`, for the cases to join.'
+        )
 
 
 async def _for_debug_run(backend: Backend, given: Given, sheet: Sheet) -> None:
@@ -127,14 +141,24 @@ async def _for_debug_run(backend: Backend, given: Given, sheet: Sheet) -> None:
     if run is None:
         return
     sheet.facts |= {
-        "run": f"run {run.id[:_PREFIX]}" + (f" of {_quoted(run.case.name)}" if run.case else ""),
+        "question": _question(run),
         "run_id": run.id[:_PREFIX],
         "standing": _standing(run),
-        "case_id": (run.case_id or _UNKNOWN)[:_PREFIX],
+        "case_id": await _case_id(backend, run, sheet),
         "agent_id": (run.agent_id or _UNKNOWN)[:_PREFIX],
+        "persona_id": (run.persona_id or _UNKNOWN)[:_PREFIX],
     }
     if run.suite_id:
         sheet.facts["suite_check"] = f"`{written('run_suite', suite_id=run.suite_id[:_PREFIX])}`"
+
+
+async def _case_id(backend: Backend, run: Run, sheet: Sheet) -> str:
+    """How calls name the case of a run, which may be gone."""
+    try:
+        return (await backend.get("case", run.case_id or "")).id[:_PREFIX]
+    except NotFound:
+        sheet.remarks.append("Its case was deleted: create it again before steps 3 and 5.")
+        return _UNKNOWN
 
 
 async def _for_tune_prompt(backend: Backend, given: Given, sheet: Sheet) -> None:
@@ -144,12 +168,13 @@ async def _for_tune_prompt(backend: Backend, given: Given, sheet: Sheet) -> None
     await _agent(backend, given, suite, sheet)
 
 
-async def _agent(backend: Backend, given: Given, suite: Noun | None, sheet: Sheet) -> None:
+async def _agent(backend: Backend, given: Given, suite: Noun | None, sheet: Sheet) -> Noun | None:
     """The agent that was named, else the one that the suite is about."""
     meant = given.get("agent") or await _agent_of(backend, suite)
     noun = await _needed(backend, "agent", {"agent": meant or ""}, sheet)
     if isinstance(noun, Agent) and noun.type == "endpoint":
         sheet.remarks.append("It runs elsewhere: its prompt is changed there, not by overrides or `update`.")
+    return noun
 
 
 async def _agent_of(backend: Backend, suite: Noun | None) -> str | None:
@@ -196,13 +221,21 @@ async def _run(backend: Backend, reference: str | None, sheet: Sheet) -> Run | N
     return run
 
 
+def _question(run: Run) -> str:
+    named = f"run {run.id[:_PREFIX]}" + (f" of {_quoted(run.case.name)}" if run.case else "")
+    if run.pass_fail:
+        return f"Find out whether {named} passed for the right reason."
+    return f"Find out why {named} did not pass." if run.is_final else f"Find out how {named} is going."
+
+
 def _standing(run: Run) -> str:
     if not run.is_final:
         return "It is still going: get_run waits for its end."
     if run.pass_fail:
-        return "It passed, so the question is whether it did for the right reason."
+        return f"It has score {run.score or 0:g}."
     needed = f" of the {run.case.pass_threshold:g} that it needs" if run.case else ""
-    return f"It is {run.status}, with score {run.score or 0:g}{needed}."
+    score = f", with score {run.score:g}{needed}" if run.score is not None else ""
+    return f"It is {run.status}{score}."
 
 
 def _quoted(name: str) -> str:
@@ -228,7 +261,7 @@ PLAYBOOKS = (
     Playbook(
         "debug_run",
         "Debug a run",
-        "Find out why a run failed: the agent, the persona, the case or chance; and the smallest change that mends it.",
+        "Find out why a run failed: the agent, the persona, the case or chance; and the smallest change that fixes it.",
         {"run": "Run: id or id prefix; without one, the newest that did not pass"},
         _for_debug_run,
     ),

@@ -16,7 +16,7 @@ from mcp_agent_eval.errors import EvalError
 from mcp_agent_eval.lab.fitting import MOST, Call, fitted
 from mcp_agent_eval.lab.parts import Path, Place, piece
 from mcp_agent_eval.types import Json
-from mcp_agent_eval.types.lines import hanging
+from mcp_agent_eval.types.lines import hanging, visible
 
 _MOST_OF_AN_ERROR = 6_000
 
@@ -41,9 +41,11 @@ def part_answer(head: Json, value: Json, part: str, call: Call, *, within: Path 
 
 def refusal(error: EvalError) -> CallToolResult:
     """A failed result, with what to do about it."""
-    value = fitted(error.as_dict(), _MOST_OF_AN_ERROR, lambda _: "The same call, with this mended,")
+    value = fitted(error.as_dict(), _MOST_OF_AN_ERROR, lambda _: "The same call, with this corrected,")
     more = {key: item for key, item in value.items() if key not in ("error", "code", "hint")}
-    text = "\n".join(filter(None, (value["error"], value.get("hint"), outline(more) if more else None)))
+    text = visible(
+        "\n".join(filter(None, (value["error"], value.get("hint"), outline(more) if more else None)))
+    )
     return CallToolResult(
         content=[TextContent(type="text", text=text)], structured_content=value, is_error=True
     )
@@ -57,8 +59,8 @@ def written(tool: str, **arguments: object) -> str:
 
 
 def outline(value: object) -> str:
-    """A value as indented `name: value` lines."""
-    return "\n".join(_lines(value, ""))
+    """A value as indented `name: value` lines, in which every character can be seen."""
+    return visible("\n".join(_lines(value, "")))
 
 
 def _lines(value: object, indent: str) -> Iterator[str]:

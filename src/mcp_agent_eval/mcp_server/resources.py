@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated
+import re
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
+from mcp import MCPError
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.server.subscriptions import ResourceUpdated, SubscriptionBus
-from mcp.types import Annotations
-from pydantic import Field
+from mcp.types import INVALID_PARAMS, Annotations
 
 from mcp_agent_eval.backend.base import Backend
 from mcp_agent_eval.errors import EvalError, NotFound
@@ -20,37 +21,67 @@ from mcp_agent_eval.lab.fitting import MOST, clip, fitted, how_many
 from mcp_agent_eval.lab.flow_line import flow_line
 from mcp_agent_eval.mcp_server.app import App, Ctx, connection
 from mcp_agent_eval.mcp_server.render import written
-from mcp_agent_eval.mcp_server.tools.running import shown_run, shown_suite_run
+from mcp_agent_eval.mcp_server.tools.reading import none_from
+from mcp_agent_eval.mcp_server.tools.references import found_run, found_suite_run
+from mcp_agent_eval.mcp_server.tools.running import shown_run, shown_suite_run, suite_name
 from mcp_agent_eval.types import AssertionResult, Run, Turn
-from mcp_agent_eval.types.lines import hanging
+from mcp_agent_eval.types.lines import hanging, visible
 
 _PAGE = 18_000
+_REMEMBERED = 1_000
+"""Runs whose suite run is not looked up again while they move on."""
 _LONGEST_RESULT = 4_000
 _FOR_BOTH = Annotations(audience=["user", "assistant"], priority=0.5)
 _MARKDOWN = "text/markdown"
 _JSON = "application/json"
+_NUMBER = re.compile("[0-9]{1,9}")
 
 Read = Callable[[Backend], Awaitable[str]]
 
 
 def add_resources(server: MCPServer[App]) -> None:
     """Put the resource templates on a server."""
-    for uri, title, mime_type, read in (
-        ("eval://runs/{run_id}", "A run's result", _JSON, read_run),
-        ("eval://runs/{run_id}/transcript{?from_turn}", "A run's transcript", _MARKDOWN, read_transcript),
-        ("eval://runs/{run_id}/evaluation", "A run's evaluation", _MARKDOWN, read_evaluation),
-        ("eval://suite-runs/{suite_run_id}", "A suite run's aggregate", _JSON, read_suite_run),
-        ("eval://cases/{case_id}", "A case", _JSON, read_case),
+    for uri, name, title, mime_type, read in (
+        ("eval://runs/{run_id}", "run", "A run's result", _JSON, read_run),
+        (
+            "eval://runs/{run_id}/transcript{?from_turn}",
+            "transcript",
+            "A run's transcript",
+            _MARKDOWN,
+            read_transcript,
+        ),
+        ("eval://runs/{run_id}/evaluation", "evaluation", "A run's evaluation", _MARKDOWN, read_evaluation),
+        ("eval://suite-runs/{suite_run_id}", "suite_run", "A suite run's aggregate", _JSON, read_suite_run),
+        ("eval://cases/{case_id}", "case", "A case", _JSON, read_case),
     ):
-        server.resource(uri, title=title, mime_type=mime_type, annotations=_FOR_BOTH)(read)
+        server.resource(uri, name=name, title=title, mime_type=mime_type, annotations=_FOR_BOTH)(read)
 
 
 async def announce(backend: Backend, bus: SubscriptionBus) -> None:
-    """Tell subscribers of every run that moves on, for as long as the backend is open."""
+    """Tell subscribers of every run that moves on, and of its suite run, for as long as the backend is open."""
+    suite_runs: OrderedDict[str, str | None] = OrderedDict()
     async with backend.moved_runs() as moved:
         async for run_id in moved:
-            for uri in (f"eval://runs/{run_id}{part}" for part in ("", "/transcript", "/evaluation")):
+            if run_id not in suite_runs:
+                suite_runs[run_id] = await _suite_run_of(backend, run_id)
+                if len(suite_runs) > _REMEMBERED:
+                    suite_runs.popitem(last=False)
+            for uri in _addresses(run_id, suite_runs[run_id]):
                 await bus.publish(ResourceUpdated(uri=uri))
+
+
+async def _suite_run_of(backend: Backend, run_id: str) -> str | None:
+    """The suite run that a run belongs to. What cannot be read now is not worth the news of all others."""
+    try:
+        return (await backend.run(run_id)).suite_run_id
+    except EvalError:
+        return None
+
+
+def _addresses(run_id: str, suite_run_id: str | None) -> Iterator[str]:
+    yield from (f"eval://runs/{run_id}{part}" for part in ("", "/transcript", "/evaluation"))
+    if suite_run_id:
+        yield f"eval://suite-runs/{suite_run_id}"
 
 
 async def read_run(run_id: str, ctx: Ctx) -> str:
@@ -62,13 +93,15 @@ async def read_run(run_id: str, ctx: Ctx) -> str:
     return await _answered(ctx, read)
 
 
-async def read_transcript(run_id: str, ctx: Ctx, from_turn: Annotated[int, Field(ge=0)] = 0) -> str:
+async def read_transcript(run_id: str, ctx: Ctx, from_turn: str = "0") -> str:
     """What was said and called in a run, in pages of whole turns."""
 
     async def read(backend: Backend) -> str:
+        start = _turn_number(from_turn)
         run = await _run(backend, run_id)
-        turns = await backend.turns(run.id, start=from_turn, limit=transcript.MOST_TURNS)
-        return transcript_page(run, turns)
+        turns = await backend.turns(run.id, start=start, limit=transcript.MOST_TURNS)
+        page = transcript_page(run, turns)
+        return page if turns else f"{page}\n\nTurns: {await none_from(backend, run, 'turns', start)}."
 
     return await _answered(ctx, read)
 
@@ -86,8 +119,9 @@ async def read_suite_run(suite_run_id: str, ctx: Ctx) -> str:
     """The aggregate of a suite run, as JSON."""
 
     async def read(backend: Backend) -> str:
-        found = await backend.find("suite_run", suite_run_id)
-        return _as_json(shown_suite_run(await backend.suite_run(found), None).structured_content)
+        aggregate = await backend.suite_run(await found_suite_run(backend, suite_run_id))
+        name = await suite_name(backend, aggregate)
+        return _as_json(shown_suite_run(aggregate, name).structured_content)
 
     return await _answered(ctx, read)
 
@@ -117,7 +151,7 @@ def transcript_page(run: Run, turns: Sequence[Turn]) -> str:
         lines.append(f"Next page: eval://runs/{run.id}/transcript?from_turn={page.following}")
     elif not run.is_final:
         lines.append("The run is still going.")
-    return "\n\n".join(lines)
+    return visible("\n\n".join(lines))
 
 
 def _clipped(text: str, most: int, call: str) -> list[str]:
@@ -147,16 +181,16 @@ def evaluation_page(run: Run) -> str:
     results = [_result(result) for result in evaluation.results or []]
     clipped = [clip(text, _LONGEST_RESULT) for text in results]
     shown = clipped[: how_many(clipped, _PAGE)]
-    lines = [heading, f"Score {evaluation.score:g} of 100, **{verdict}**.", *shown]
+    lines = [heading, _NOTICE, f"Score {evaluation.score:g} of 100, **{verdict}**.", *shown]
     if shown != results:
         call = written("get_run", run_id=run.id, detail="full")
         lines.append(f"{len(results) - len(shown):,} more: `{call}` shows all of them, part by part.")
-    return "\n\n".join(lines)
+    return visible("\n\n".join(lines))
 
 
 def _result(result: AssertionResult) -> str:
     mark = "PASS" if result.passed else "FAIL"
-    lines = [f"- **{mark}** {statement(result.assertion)}"]
+    lines = [f"- **{mark}** {hanging(statement(result.assertion), '  ')}"]
     if result.reason:
         lines.append(f"  {hanging(result.reason, '  ')}")
     quotes = [f"  > [{item.turn_number}] {hanging(item.quote, '  > ')}" for item in result.evidence]
@@ -178,7 +212,14 @@ def _sentence(exc: EvalError) -> str:
 
 
 async def _run(backend: Backend, run_id: str) -> Run:
-    return await backend.run(await backend.find("run", run_id))
+    return await backend.run(await found_run(backend, run_id))
+
+
+def _turn_number(from_turn: str) -> int:
+    """Raises MCPError for what is not the number of a turn."""
+    if not _NUMBER.fullmatch(from_turn):
+        raise MCPError(INVALID_PARAMS, "from_turn must be the number of a turn: 0 or more, in digits.")
+    return int(from_turn)
 
 
 def _as_json(value: object) -> str:

@@ -11,11 +11,13 @@ from typing import Any, cast
 from mcp import MCPError
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.types import INVALID_REQUEST
+from mcp.types.version import MODERN_PROTOCOL_VERSIONS
 from starlette.requests import Request
 
 from mcp_agent_eval.errors import EvalError
 from mcp_agent_eval.mcp_server.app import App
 from mcp_agent_eval.mcp_server.render import refusal
+from mcp_agent_eval.types import Json
 from mcp_agent_eval.types.caller import Action, Caller
 
 RequestCtx = ServerRequestContext[App, Request]
@@ -70,7 +72,7 @@ async def check_scopes(ctx: RequestCtx, call_next: CallNext) -> HandlerResult:
     try:
         _check(ctx)
     except EvalError as error:
-        return _refused(ctx.method, error)
+        return _refused(ctx, error)
     return await call_next(ctx)
 
 
@@ -97,9 +99,15 @@ def _action(ctx: RequestCtx) -> Action | None:
     return METHODS.get(ctx.method)
 
 
-def _refused(method: str, error: EvalError) -> HandlerResult:
+def _without_type(result: Json) -> Json:
+    return {key: value for key, value in result.items() if key != "resultType"}
+
+
+def _refused(ctx: RequestCtx, error: EvalError) -> HandlerResult:
     """A result where there is a model to read it, else an error of the protocol."""
-    if method == _CALL:
-        return refusal(error)
+    if ctx.method == _CALL:
+        result = refusal(error).model_dump(by_alias=True, mode="json", exclude_none=True)
+        # What a middleware answers with goes out as it is, and the handshake era knows no types of results.
+        return result if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS else _without_type(result)
     message = " ".join(filter(None, (error.message, error.hint)))
     raise MCPError(INVALID_REQUEST, message, error.as_dict())

@@ -6,8 +6,9 @@ The SDK's own tool ignores unknown arguments, and puts pydantic's titles and lin
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Awaitable, Callable, Collection
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from mcp.server.mcpserver.context import Context
 from mcp.server.mcpserver.exceptions import ToolError
@@ -15,12 +16,14 @@ from mcp.server.mcpserver.resolve import build_resolver_plans, find_resolved_par
 from mcp.server.mcpserver.tools.base import Tool
 from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetadata
 from mcp.types import CallToolResult, ToolAnnotations
-from pydantic import ConfigDict, ValidationError, create_model
+from pydantic import ConfigDict, ValidationError, create_model, model_validator
 
-from mcp_agent_eval.errors import EvalError, InvalidInput
+from mcp_agent_eval.errors import ConsentNeeded, EvalError, InvalidInput
 from mcp_agent_eval.mcp_server.render import refusal
 from mcp_agent_eval.types import Json
 from mcp_agent_eval.validation import explain
+
+_log = logging.getLogger(__name__)
 
 Handler = Callable[..., Awaitable[CallToolResult]]
 
@@ -29,6 +32,23 @@ class StrictArguments(ArgModelBase):
     """A tool's arguments, among which an unknown one is an error."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_null(cls, given: Any) -> Any:
+        """Many clients send null for what they leave out. It counts only where it means something."""
+        if not isinstance(given, dict):
+            return given
+        return {
+            name: item
+            for name, item in cast(Json, given).items()
+            if item is not None or cls._takes_null(name)
+        }
+
+    @classmethod
+    def _takes_null(cls, name: str) -> bool:
+        field = cls.model_fields.get(name)
+        return field is None or field.is_required() or type(None) in get_args(field.annotation)
 
 
 class StrictTool(Tool):
@@ -56,22 +76,28 @@ class StrictTool(Tool):
     async def run(
         self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False
     ) -> Any:
-        """Run the tool; what its caller can mend comes back as a result, everything else as the SDK has it."""
+        """Run the tool; every failure comes back as a result."""
         try:
             return await super().run(arguments, context, convert_result)
         except ToolError as exc:
-            error = self._in_our_words(exc.__cause__)
-            if error is None:
-                raise
-            return refusal(error)
+            return refusal(self._in_our_words(exc.__cause__))
 
-    def _in_our_words(self, cause: BaseException | None) -> EvalError | None:
+    def _in_our_words(self, cause: BaseException | None) -> EvalError:
         if isinstance(cause, EvalError):
             return cause
+        if isinstance(cause, ToolError):
+            return ConsentNeeded(
+                "Not started: what the host answered does not fit the question that it was to put to the user.",
+                hint="This is a fault of the host. tool_policy 'mock' lets nothing act.",
+            )
         if isinstance(cause, ValidationError):
             known = list(self.parameters["properties"])
             return InvalidInput(f"{self.name}: {explain(cause, known)}")
-        return None
+        _log.error("%s failed unexpectedly", self.name, exc_info=cause)
+        return EvalError(
+            f"{self.name} failed because of a fault in the server.",
+            hint="The log of the server, its standard error, has the details. Calling again may not help.",
+        )
 
 
 def _arguments(name: str, handler: Handler, *, without: Collection[str]) -> type[StrictArguments]:
@@ -123,7 +149,9 @@ def _is_noise(key: str, value: object) -> bool:
 
 
 def _without_null_alternative(node: Json) -> Json:
+    """A null that is not the default means something of its own, and stays."""
     alternatives = [item for item in node.get("anyOf", []) if item != {"type": "null"}]
     if len(alternatives) != 1:
         return node
-    return {key: value for key, value in node.items() if key != "anyOf"} | alternatives[0]
+    rest = {key: value for key, value in node.items() if key != "anyOf"} | alternatives[0]
+    return rest if rest.get("default") is None else rest | {"type": [rest["type"], "null"]}

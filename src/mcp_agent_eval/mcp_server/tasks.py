@@ -38,6 +38,9 @@ _KINDS = {"run_case": ("run", "run_id"), "run_suite": ("suite_run", "suite_run_i
 """Which tools become tasks: of what kind, and where in their result the id stands."""
 
 _POLL_MS = 2000
+_MOMENT = 1.5
+"""Seconds in which a short run is over: its result then needs no second request."""
+_LONGEST_ID = 80
 _HEADER_MISMATCH = -32020
 
 RequestCtx = ServerRequestContext[App, Any]
@@ -71,11 +74,11 @@ class Tasks(Extension):
     async def intercept_tool_call(
         self, params: CallToolRequestParams, ctx: ServerRequestContext[Any, Any], call_next: CallNext
     ) -> HandlerResult:
-        """Start what takes long without waiting for it, and answer with a task unless it is over already."""
+        """Wait a moment only, and answer with a task unless it is over by then."""
         if params.name not in _KINDS or not _is_declared(ctx):
             return await call_next(ctx)
         # The handler is invoked with this very object, whatever context it is given.
-        params.arguments = (params.arguments or {}) | {"wait_seconds": 0}
+        params.arguments = _hurried(params.arguments or {})
         result = await call_next(ctx)
         return await _as_task(ctx, params.name, result) or result
 
@@ -96,6 +99,14 @@ class Tasks(Extension):
         with suppress(RunFinished):
             await (backend.cancel(id) if kind == "run" else stop_suite_run(backend, id))
         return {"resultType": "complete"}
+
+
+def _hurried(arguments: Json) -> Json:
+    """The arguments with a wait that is no longer than a moment. A wait that is none is left to be refused."""
+    asked = arguments.get("wait_seconds")
+    if asked is None or (isinstance(asked, int | float) and asked > _MOMENT):
+        return arguments | {"wait_seconds": _MOMENT}
+    return arguments
 
 
 def _is_declared(ctx: ServerRequestContext[Any, Any]) -> bool:
@@ -126,7 +137,7 @@ async def _look(ctx: RequestCtx, params: TaskParams) -> Json:
     try:
         return await _state(ctx, kind, id)
     except NotFound as exc:
-        raise MCPError(INVALID_PARAMS, f"There is no task {params.task_id!r}.") from exc
+        raise MCPError(INVALID_PARAMS, f"There is no task {params.task_id[:_LONGEST_ID]!r}.") from exc
     except EvalError as exc:
         raise MCPError(INVALID_PARAMS, exc.message, exc.as_dict()) from exc
 
@@ -136,7 +147,8 @@ def _check_header(ctx: RequestCtx, task_id: str) -> None:
     headers: Mapping[str, str] = getattr(ctx.request, "headers", None) or {}
     named = headers.get("mcp-name")
     if named is not None and named != task_id:
-        raise MCPError(_HEADER_MISMATCH, f"The header Mcp-Name is {named!r}, and the task {task_id!r}.")
+        told = f"The header Mcp-Name is {named[:_LONGEST_ID]!r}, and the task {task_id[:_LONGEST_ID]!r}."
+        raise MCPError(_HEADER_MISMATCH, told)
 
 
 async def _state(ctx: RequestCtx, kind: str, id: str) -> Json:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mcp_agent_eval.errors import InsufficientScope
+from mcp_agent_eval.types.key import SCOPES
 
 Action = Literal["read", "create", "update", "delete", "run"]
 
@@ -26,7 +27,8 @@ class Caller:
         """Raises InsufficientScope where the action is not among what the caller may do."""
         scope = scope_of(action)
         if self.scopes is not None and scope not in self.scopes:
+            wanted = " ".join(f"--scope {one}" for one in SCOPES if one in self.scopes or one == scope)
             raise InsufficientScope(
                 f"This takes the scope {scope!r}, which the key does not have.",
-                hint=f"Use a key that has it: mcp-agent-eval keys create NAME --scope {scope}",
+                hint=f"Use a key that has it, too: mcp-agent-eval keys create NAME {wanted}",
             )

@@ -7,8 +7,8 @@ from xml.etree import ElementTree as Xml
 
 from mcp_agent_eval.lab.reports.reasons import headline, reasons
 from mcp_agent_eval.lab.reports.results import CaseResult, SuiteResult, Verdict, score, verdict
-from mcp_agent_eval.lab.reports.texts import visible
 from mcp_agent_eval.types import Run, SuiteRun
+from mcp_agent_eval.types.lines import visible
 
 
 def as_junit(result: SuiteResult) -> bytes:

@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from mcp_agent_eval.types import Json
+from mcp_agent_eval.errors import InvalidInput
+from mcp_agent_eval.types import Json, Kind
+
+T = TypeVar("T")
+ROWS = 20
+"""Rows of a list, unless its caller says how many."""
+
+
+def unless(value: T, default: T) -> T | None:
+    """An argument as guidance repeats it: not where it is the default."""
+    return None if value == default else value
+
+
+def _no_run(kind: object) -> object:
+    if kind in ("run", "suite_run"):
+        raise InvalidInput(
+            f"{kind!r} is not a kind of record here: runs have tools of their own.",
+            hint="Call list_runs, get_run, get_aggregate or cancel_run.",
+        )
+    return kind
+
+
+NounKind = Annotated[Kind, BeforeValidator(_no_run)]
+FromTurn = Annotated[int, Field(ge=0, le=1_000_000_000, description="First turn, or first model call")]
 
 Ref = Annotated[str, Field(description="Id or name")]
 RunRef = Annotated[str, Field(description="Id or id prefix")]

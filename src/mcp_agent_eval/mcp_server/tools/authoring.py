@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from mcp.types import CallToolResult
 from pydantic import Field
 
+from mcp_agent_eval.backend.base import Backend
+from mcp_agent_eval.errors import AmbiguousReference
 from mcp_agent_eval.lab.digest import without_blanks
 from mcp_agent_eval.lab.doubts import doubts
 from mcp_agent_eval.lab.fitting import AROUND, CONCISE, MOST, clip, how_many
@@ -15,13 +17,10 @@ from mcp_agent_eval.lab.flow_line import flow_line
 from mcp_agent_eval.lab.parts import Place
 from mcp_agent_eval.mcp_server.app import Ctx, connection
 from mcp_agent_eval.mcp_server.render import answer, part_answer, written
-from mcp_agent_eval.mcp_server.tools.arguments import (
-    Draft,
-    Part,
-    Ref,
-)
-from mcp_agent_eval.types import AgentType, Assertion, Json, Kind, Limit, Offset
-from mcp_agent_eval.types.nouns import Noun
+from mcp_agent_eval.mcp_server.tools.arguments import ROWS, Draft, NounKind, Part, Ref, unless
+from mcp_agent_eval.mcp_server.tools.references import found, with_ids
+from mcp_agent_eval.types import AgentType, Assertion, Capabilities, Json, Kind, Limit, Offset
+from mcp_agent_eval.types.nouns import FIXED, Noun
 
 _LONGEST_CELL = 200
 _ECHO = 1_000
@@ -138,14 +137,13 @@ async def create_case(
     description: str | None = None,
 ) -> CallToolResult:
     """Create an eval case: which persona calls which agent, why, and what must hold afterwards."""
-    backend = (await connection(ctx)).backend
     draft = {
         "name": name,
-        "agent_id": await backend.find("agent", agent_id),
-        "persona_id": await backend.find("persona", persona_id),
+        "agent_id": agent_id,
+        "persona_id": persona_id,
         "scenario": scenario,
         "success_criteria": [assertion.model_dump() for assertion in success_criteria or []],
-        "suite_id": await backend.find("suite", suite_id) if suite_id else None,
+        "suite_id": suite_id or None,
         "max_turns": max_turns,
         "pass_threshold": pass_threshold,
         "tool_policy": tool_policy,
@@ -165,12 +163,11 @@ async def create_suite(
     agent_id: Annotated[str | None, Field(description="What it is about: id or name")] = None,
 ) -> CallToolResult:
     """Create a suite: cases that run together and give one aggregate. Cases join by their suite_id."""
-    backend = (await connection(ctx)).backend
     draft = {
         "name": name,
         "parallelism": parallelism,
         "description": description,
-        "agent_id": await backend.find("agent", agent_id) if agent_id else None,
+        "agent_id": agent_id or None,
     }
     return await _create(ctx, "suite", draft)
 
@@ -178,7 +175,6 @@ async def create_suite(
 _THEN: dict[Kind, str] = {
     "agent": 'create_persona, then create_case(agent_id="{id}", ...)',
     "persona": 'create_case(persona_id="{id}", ...)',
-    "tool": 'update(kind="agent", id="...", changes={{"tool_ids": ["{id}"]}})',
     "case": 'run_case(case_id="{id}")',
     "suite": 'create_case(suite_id="{id}", ...), then run_suite(suite_id="{id}")',
 }
@@ -186,14 +182,27 @@ _THEN: dict[Kind, str] = {
 
 async def _create(ctx: Ctx, kind: Kind, draft: Json) -> CallToolResult:
     backend = (await connection(ctx)).backend
-    noun = await backend.create(kind, draft)
+    noun = await backend.create(kind, await with_ids(backend, kind, draft))
+    capabilities = await backend.capabilities()
     made = {
         f"{kind}_id": noun.id,
         "name": noun.name,
-        "warnings": doubts(noun, await backend.capabilities()),
+        "warnings": [*doubts(noun, capabilities), *await _taken(backend, capabilities, kind, noun)],
         "next": _THEN[kind].format(id=noun.id),
     }
     return answer(without_blanks(made), lambda _: written("get", kind=kind, id=noun.id), most=CONCISE)
+
+
+async def _taken(backend: Backend, capabilities: Capabilities, kind: Kind, noun: Noun) -> list[str]:
+    """A warning where another noun has the name, which then means neither."""
+    if capabilities.backend != "embedded":
+        # Elsewhere a name is looked for in the list of all.
+        return []
+    try:
+        await backend.find(kind, noun.name)
+    except AmbiguousReference:
+        return [f"Another {kind} has this name: use ids, or rename one of them."]
+    return []
 
 
 async def simulate_flow(
@@ -208,33 +217,30 @@ async def simulate_flow(
 ) -> CallToolResult:
     """Walk a flow agent without any model, free: keywords decide. Shows its way, its end, and every fault of it."""
     backend = (await connection(ctx)).backend
-    found = await backend.find("agent", agent_id)
+    agent = await backend.find("agent", agent_id)
     transcript: list[Json] = [{"role": "user", "text": line} for line in says]
     walked = await backend.simulate_flow(
-        found, transcript=transcript, mock_tool_results=mock_tool_results, flow_config=flow_config
+        agent, transcript=transcript, mock_tool_results=mock_tool_results, flow_config=flow_config
     )
 
     def call(place: Place) -> str:
-        return f'simulate_flow(agent_id="{found}", ..., part="{place}")'
+        return f'The same call with part="{place}"'
 
     shown = walked | {"trace": [flow_line(event) for event in walked["trace"]]}
-    return part_answer({"agent_id": found}, shown, part, call) if part else answer(shown, call)
+    return part_answer({"agent_id": agent}, shown, part, call) if part else answer(shown, call)
 
 
 async def list_nouns(
     ctx: Ctx,
-    kind: Kind,
+    kind: NounKind,
     suite_id: Annotated[str | None, Field(description="Only cases of this suite")] = None,
     agent_id: Annotated[str | None, Field(description="Only cases of this agent")] = None,
-    limit: Limit = 20,
+    limit: Limit = ROWS,
     offset: Offset = 0,
 ) -> CallToolResult:
     """List agents, personas, tools, cases or suites: ids and names."""
     backend = (await connection(ctx)).backend
-    filters = {
-        "suite_id": await backend.find("suite", suite_id) if suite_id else None,
-        "agent_id": await backend.find("agent", agent_id) if agent_id else None,
-    }
+    filters = await found(backend, suite_id=suite_id, agent_id=agent_id)
     page = await backend.list(kind, limit=limit, offset=offset, **filters)
     rows = [_row(noun) for noun in page.data]
     rows = rows[: how_many(rows, MOST - AROUND)]
@@ -242,7 +248,9 @@ async def list_nouns(
     shown = {
         kind + "s": rows or "none",
         "total": page.total,
-        "next": written("list", kind=kind, **filters, offset=following) if following < page.total else None,
+        "next": written("list", kind=kind, **filters, limit=unless(limit, ROWS), offset=following)
+        if following < page.total
+        else None,
         "rest": list(_whole(kind, page.data))[:1],
     }
     return answer(without_blanks(shown), lambda _: written("list", kind=kind, limit=1, offset=offset))
@@ -260,28 +268,28 @@ def _whole(kind: Kind, nouns: Sequence[Noun]) -> Iterator[str]:
             yield f"{written('get', kind=kind, id=noun.id)} shows one whole"
 
 
-async def get_noun(ctx: Ctx, kind: Kind, id: Ref, part: Part = None) -> CallToolResult:
+async def get_noun(ctx: Ctx, kind: NounKind, id: Ref, part: Part = None) -> CallToolResult:
     """Show one agent, persona, tool, case or suite in full."""
     backend = (await connection(ctx)).backend
-    found = await backend.find(kind, id)
-    noun = await backend.get(kind, found)
+    noun = await backend.get(kind, await backend.find(kind, id))
     shown = _shown(noun.model_dump(mode="json", exclude_defaults=True, exclude={"agent", "persona"}))
 
     def call(place: Place) -> str:
-        return written("get", kind=kind, id=found, part=str(place))
+        return written("get", kind=kind, id=noun.id, part=str(place))
 
-    return part_answer({"id": found}, shown, part, call) if part else answer(shown, call)
+    return part_answer({"id": noun.id}, shown, part, call) if part else answer(shown, call)
 
 
 async def update_noun(
     ctx: Ctx,
-    kind: Kind,
+    kind: NounKind,
     id: Ref,
     changes: Annotated[Draft, Field(description="Fields to replace, whole, as in create_*")],
 ) -> CallToolResult:
     """Change fields of an agent, persona, tool, case or suite. Past runs keep what they ran with."""
     backend = (await connection(ctx)).backend
-    noun = await backend.update(kind, await backend.find(kind, id), changes)
+    found_id = await backend.find(kind, id)
+    noun = await backend.update(kind, found_id, await with_ids(backend, kind, changes, but=FIXED[kind]))
     done = {
         "id": noun.id,
         "name": noun.name,
@@ -291,12 +299,12 @@ async def update_noun(
     return answer(without_blanks(done), lambda _: written("get", kind=kind, id=noun.id), most=_ECHO)
 
 
-async def delete_noun(ctx: Ctx, kind: Kind, id: Ref) -> CallToolResult:
+async def delete_noun(ctx: Ctx, kind: NounKind, id: Ref) -> CallToolResult:
     """Take an agent, persona, tool, case or suite out of use. Its runs and transcripts are kept."""
     backend = (await connection(ctx)).backend
-    found = await backend.find(kind, id)
-    await backend.delete(kind, found)
-    return answer({"deleted": kind, "id": found}, lambda _: written("list", kind=kind))
+    found_id = await backend.find(kind, id)
+    await backend.delete(kind, found_id)
+    return answer({"deleted": kind, "id": found_id}, lambda _: written("list", kind=kind))
 
 
 def _shown(noun: Json) -> Json:

@@ -27,6 +27,7 @@ from mcp_agent_eval.mcp_server.consent import Answer, case_consent, require, sui
 from mcp_agent_eval.mcp_server.long_running import Step, follow
 from mcp_agent_eval.mcp_server.render import answer, part_answer, written
 from mcp_agent_eval.mcp_server.tools.arguments import (
+    ROWS,
     AllowRealTools,
     Detail,
     IdempotencyKey,
@@ -35,6 +36,15 @@ from mcp_agent_eval.mcp_server.tools.arguments import (
     Ref,
     RunRef,
     WaitSeconds,
+    unless,
+)
+from mcp_agent_eval.mcp_server.tools.references import (
+    FoundCase,
+    FoundSuite,
+    found,
+    found_or_none,
+    found_run,
+    found_suite_run,
 )
 from mcp_agent_eval.types import Json, Limit, Offset, Run, RunFilter, RunStatus, SuiteRun
 
@@ -42,6 +52,7 @@ from mcp_agent_eval.types import Json, Limit, Offset, Run, RunFilter, RunStatus,
 async def run_case(
     ctx: Ctx,
     case_id: Ref,
+    found_case: FoundCase,
     consent: Annotated[Answer, Resolve(case_consent)],
     agent_overrides: Overrides = None,
     wait_seconds: WaitSeconds = None,
@@ -50,10 +61,10 @@ async def run_case(
 ) -> CallToolResult:
     """Run one case: the persona talks with the agent, then the transcript is scored. Returns the verdict; when it
     takes long, a run_id for get_run."""
-    require(consent)
+    require(ctx, consent, found_case, mocked=_mocked(found_case))
     backend = (await connection(ctx)).backend
     run = await backend.start_run(
-        await backend.find("case", case_id), agent_overrides=agent_overrides, idempotency_key=idempotency_key
+        found_case, agent_overrides=agent_overrides, idempotency_key=idempotency_key
     )
     return shown_run(await _followed_run(ctx, run.id, wait_seconds))
 
@@ -61,6 +72,7 @@ async def run_case(
 async def run_suite(
     ctx: Ctx,
     suite_id: Ref,
+    found_suite: FoundSuite,
     consent: Annotated[Answer, Resolve(suite_consent)],
     agent_overrides: Overrides = None,
     wait_seconds: WaitSeconds = None,
@@ -69,14 +81,19 @@ async def run_suite(
 ) -> CallToolResult:
     """Run every case of a suite and return the aggregate: pass rate, scores, cost, why cases failed. When it
     takes long, returns a suite_run_id for get_aggregate."""
-    require(consent)
+    require(ctx, consent, found_suite, mocked=f"{_mocked('...')} for each case")
     backend = (await connection(ctx)).backend
     started = await backend.start_suite_run(
-        await backend.find("suite", suite_id),
+        found_suite,
         agent_overrides=agent_overrides,
         idempotency_key=idempotency_key,
     )
     return shown_suite_run(*await _followed_suite_run(ctx, started.suite_run_id, wait_seconds))
+
+
+def _mocked(case_id: str) -> str:
+    """The call after which no tool of a case acts."""
+    return written("update", kind="case", id=case_id, changes={"tool_policy": "mock"})
 
 
 async def get_run(
@@ -89,7 +106,7 @@ async def get_run(
     """Result of a run: verdict, score, each failed assertion with reason and evidence, cost. Waits while it runs.
     detail=full adds passed ones, ids, overrides, tokens."""
     backend = (await connection(ctx)).backend
-    run = await _followed_run(ctx, await backend.find("run", run_id), wait_seconds)
+    run = await _followed_run(ctx, await found_run(backend, run_id), wait_seconds)
     return shown_run(run, detail, part)
 
 
@@ -108,9 +125,9 @@ async def get_aggregate(
     """Aggregate of a suite run: pass rate, average score, cost, failed cases. Waits while it runs.
     detail=full adds every run."""
     backend = (await connection(ctx)).backend
-    found = await _suite_run_id(backend, suite_run_id, suite_id)
-    aggregate, name = await _followed_suite_run(ctx, found, wait_seconds)
-    covered = {"flow_coverage": await _flow_coverages(backend, found)} if flow_coverage else None
+    wanted = await _suite_run_id(backend, suite_run_id, suite_id)
+    aggregate, name = await _followed_suite_run(ctx, wanted, wait_seconds)
+    covered = {"flow_coverage": await _flow_coverages(backend, wanted)} if flow_coverage else None
     return shown_suite_run(aggregate, name, detail, part, covered)
 
 
@@ -119,13 +136,13 @@ async def cancel_run(
 ) -> CallToolResult:
     """Stop a run, or all runs of a suite run, at the next turn. What was said so far is kept."""
     backend = (await connection(ctx)).backend
-    try:
-        run = await backend.cancel(await backend.find("run", run_id))
-    except NotFound:
-        found = await backend.find("suite_run", run_id)
-        return _plain({"suite_run_id": found, "runs_stopped": await stop_suite_run(backend, found)})
-    stopping = None if run.is_final else "stops at its next turn"
-    return _plain({"run_id": run.id, "status": run.status, "note": stopping})
+    if id := await found_or_none(backend, "run", run_id):
+        run = await backend.cancel(id)
+        stopping = None if run.is_final else "stops at its next turn"
+        return _plain({"run_id": run.id, "status": run.status, "note": stopping})
+    if id := await found_or_none(backend, "suite_run", run_id):
+        return _plain({"suite_run_id": id, "runs_stopped": await stop_suite_run(backend, id)})
+    raise NotFound(f"There is no run or suite run {run_id[:80]!r}.", hint="Call list_runs to see the newest.")
 
 
 async def list_runs(
@@ -133,18 +150,19 @@ async def list_runs(
     case_id: Annotated[str | None, Field(description="Id or name")] = None,
     suite_id: Annotated[str | None, Field(description="Id or name")] = None,
     suite_run_id: str | None = None,
-    status: RunStatus | None = None,
-    limit: Limit = 20,
+    status: Annotated[
+        RunStatus | None,
+        Field(
+            description="failed: it broke. A run that did not pass is completed, with pass_fail false",
+        ),
+    ] = None,
+    limit: Limit = ROWS,
     offset: Offset = 0,
 ) -> CallToolResult:
     """List runs, newest first, with verdict and score. Also finds a run whose id was lost."""
     backend = (await connection(ctx)).backend
-    filters = {
-        "case_id": await backend.find("case", case_id) if case_id else None,
-        "suite_id": await backend.find("suite", suite_id) if suite_id else None,
-        "suite_run_id": await backend.find("suite_run", suite_run_id) if suite_run_id else None,
-        "status": status,
-    }
+    references = await found(backend, case_id=case_id, suite_id=suite_id, suite_run_id=suite_run_id)
+    filters = references | {"status": status}
     page = await backend.runs(RunFilter.model_validate(filters | {"limit": limit, "offset": offset}))
     rows = [_row(run) for run in page.data]
     rows = rows[: how_many(rows, MOST - AROUND)]
@@ -152,7 +170,9 @@ async def list_runs(
     shown = {
         "runs": rows or "none",
         "total": page.total,
-        "next": written("list_runs", **filters, offset=following) if following < page.total else None,
+        "next": written("list_runs", **filters, limit=unless(limit, ROWS), offset=following)
+        if following < page.total
+        else None,
         "rest": list(_whole(page.data))[:1],
     }
     return answer(without_blanks(shown), lambda _: written("list_runs", **filters, limit=1, offset=offset))
@@ -262,14 +282,16 @@ async def _flow_coverages(backend: Backend, suite_run_id: str) -> list[Json]:
 
 
 async def _suite_run_id(backend: Backend, suite_run_id: str | None, suite_id: str | None) -> str:
+    if suite_run_id and suite_id:
+        raise InvalidInput("get_aggregate takes suite_run_id, or suite_id for its latest run, but not both.")
     if suite_run_id:
-        return await backend.find("suite_run", suite_run_id)
+        return await found_suite_run(backend, suite_run_id)
     if not suite_id:
         raise InvalidInput("get_aggregate needs suite_run_id, or suite_id for its latest run.")
-    found = await backend.find("suite", suite_id)
-    executions = await backend.suite_runs(found)
+    suite = await backend.find("suite", suite_id)
+    executions = await backend.suite_runs(suite)
     if not executions:
-        raise NotFound("This suite was never run.", hint=f'Call run_suite(suite_id="{found}").')
+        raise NotFound("This suite was never run.", hint=f'Call run_suite(suite_id="{suite}").')
     return executions[0].suite_run_id
 
 
@@ -284,6 +306,7 @@ async def stop_suite_run(backend: Backend, suite_run_id: str) -> int:
             continue
     if not stopped:
         raise RunFinished(
-            "Every run of this suite run is over.", hint="get_aggregate shows what they came to."
+            "Every run of this suite run is over.",
+            hint=f"`{written('get_aggregate', suite_run_id=suite_run_id)}` shows what they came to.",
         )
     return stopped
