@@ -43,6 +43,7 @@ class Worker:
         self.outdated = anyio.Event()
         self._seen: int | None = None
         self._reaped: datetime | None = None
+        self._is_troubled = False
 
     @asynccontextmanager
     async def working(self) -> AsyncGenerator[None]:
@@ -66,13 +67,16 @@ class Worker:
                 if changes != self._seen or await self._may_try_again():
                     self._seen = changes
                     await self._claim(tasks)
+                self._is_troubled = False
             except StoreTooNew:
                 logger.exception("a newer version uses this database by now: no more runs are claimed here")
                 self.outdated.set()
                 return
-            except StoreError:
+            except StoreError as exc:
                 self._seen = None
-                logger.exception("no runs can be claimed at the moment")
+                if not self._is_troubled:
+                    logger.warning("no runs can be claimed at the moment: %s", exc.message)
+                self._is_troubled = True
             with anyio.move_on_after(_IDLE):
                 await bell.wait()
 
