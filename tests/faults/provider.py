@@ -55,7 +55,7 @@ class Request:
 
 class Provider:
     """What it was asked is in `requests`, and how many requests there were at once in `most`: of each model, and of
-    each suite by its number. While it `is_down` it answers 503.
+    each suite by its number. While it `is_down` it answers 503, and while it `is_silent` nothing.
 
     The tool of those runs that use it for real is here, too; `used` is how often, by call.
     """
@@ -63,6 +63,7 @@ class Provider:
     def __init__(self, faults: Faults, seed: int) -> None:
         self.url = ""
         self.is_down = False
+        self.is_silent = False
         self.requests: list[Request] = []
         self.most: Counter[str | int] = Counter()
         self.used: Counter[Call] = Counter()
@@ -101,6 +102,8 @@ class Provider:
         self.requests.append(request)
         with self._counted(f"key {worker}", step.role, step.call.suite):
             await anyio.sleep(self._seconds())
+            if self.is_silent:
+                await anyio.sleep_forever()
             await _send(stream, request, self._random)
 
     def _draw(self) -> Outcome:
