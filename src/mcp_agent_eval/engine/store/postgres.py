@@ -8,6 +8,7 @@ belongs to claimed runs, which concerns nobody else. A third thread reads, and a
 from __future__ import annotations
 
 import time
+from asyncio import Future
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -140,7 +141,8 @@ class PostgresDatabase:
             self._closed = True
             farewell = f"closed {uuid4()}"
             self._listener.stop_at(farewell)
-            self._own.submit(lambda connection: connection.tell(farewell))
+            told = self._own.submit(lambda connection: connection.tell(farewell))
+            told.add_done_callback(Future.exception)  # a server that is gone passes nothing on
             for thread in (self._reader, self._own, self._alone):
                 await thread.aclose()
             await self._listener.aclose()
@@ -294,7 +296,9 @@ def _bring_up_to_date(connection: PostgresConnection) -> None:
         return
     connection.begin()
     try:
-        connection.raw.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+        # Not by IF NOT EXISTS: that asks for the right to make schemas, also where an owner has made this one.
+        if not _is_there(connection, "to_regnamespace", SCHEMA):
+            connection.raw.execute(f"CREATE SCHEMA {SCHEMA}")
         migrate(connection, lambda sql: connection.raw.execute(_ours(sql)), DIALECT)
         connection.commit()
     finally:
@@ -302,5 +306,9 @@ def _bring_up_to_date(connection: PostgresConnection) -> None:
 
 
 def _has_steps(connection: PostgresConnection) -> bool:
-    found = connection.raw.execute("SELECT to_regclass(%s)", (f"{SCHEMA}.schema_steps",)).fetchone()
-    return found is not None and found[0] is not None
+    return _is_there(connection, "to_regclass", f"{SCHEMA}.schema_steps")
+
+
+def _is_there(connection: PostgresConnection, finder: LiteralString, name: str) -> bool:
+    found = connection.raw.execute(f"SELECT {finder}(%s) IS NOT NULL", (name,)).fetchone()
+    return found is not None and found[0]
