@@ -42,6 +42,15 @@ def _names(value: object) -> object:
     return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
 
+def _with_plain_scheme(url: str) -> str:
+    """What stands before `://` means the same in upper case."""
+    scheme, found, rest = url.partition("://")
+    return f"{scheme.lower()}{found}{rest}" if found else url
+
+
+DatabaseAddress = Annotated[str, AfterValidator(_with_plain_scheme)]
+
+
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
 """Several names, separated by commas."""
 
@@ -71,7 +80,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
 
     backend: Literal["embedded", "hosted"] = "embedded"
-    database_url: str = Field(default_factory=default_database)
+    database_url: DatabaseAddress = Field(default_factory=default_database)
     api_url: str = "https://api.goyappr.com"
     api_key: SecretStr | None = None
 

@@ -19,6 +19,11 @@ def test_the_database_is_a_file_in_the_users_data_folder(
     assert Settings.read().database_url == f"sqlite:///{tmp_path}/mcp-agent-eval/evals.db"
 
 
+def test_the_scheme_of_a_database_may_be_in_upper_case() -> None:
+    assert Settings.read(database_url="PostgreSQL://Me@h/DB").database_url == "postgresql://Me@h/DB"
+    assert Settings.read(database_url="Evals.db").database_url == "Evals.db"
+
+
 def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AGENT_EVAL_WAIT_SECONDS", "12")
     monkeypatch.setenv("AGENT_EVAL_PRICES", '{"mine": {"input": 1, "output": 2}}')

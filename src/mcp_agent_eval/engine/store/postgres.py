@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from asyncio import Future
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
@@ -81,6 +81,17 @@ async def open_postgres(url: str, heard: Callable[[str], None]) -> PostgresDatab
     database = PostgresDatabase(url, heard)
     await database.start()
     return database
+
+
+def require(url: str) -> None:
+    """Raises StoreError: our tables are not there yet, or the database cannot be used."""
+    require_driver()
+    with closing(_open(url, _SHARED)) as connection:
+        if not _has_steps(connection):
+            raise StoreError(
+                f"There are no evals in the database {shown(url)} yet.",
+                hint="Its tables are made when it is first used.",
+            )
 
 
 class PostgresDatabase:
