@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import random
+import string
 import threading
 from collections.abc import AsyncIterator
 from functools import partial
@@ -17,6 +19,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
+from mcp_agent_eval.engine.models import Models
 from mcp_agent_eval.engine.store import postgres, postgres_server, queue, runs
 from mcp_agent_eval.engine.store.addresses import shown
 from mcp_agent_eval.engine.store.database import QUEUE, Connection
@@ -25,8 +28,20 @@ from mcp_agent_eval.engine.store.postgres import PostgresDatabase, open_postgres
 from mcp_agent_eval.engine.store.postgres_server import explained, is_away
 from mcp_agent_eval.engine.store.units import InDoubt
 from mcp_agent_eval.errors import StoreError, StoreTooNew
-from mcp_agent_eval.types import RunFilter
-from tests.contract.store_support import Background, Pause, claim, finish, new_run, queued, run
+from mcp_agent_eval.settings import Settings
+from mcp_agent_eval.types import AgentDraft, RunFilter
+from tests.contract.store_support import (
+    Background,
+    Pause,
+    agent,
+    claim,
+    finish,
+    new_run,
+    new_suite_run,
+    queued,
+    run,
+    stored,
+)
 from tests.postgres import own_server
 
 
@@ -425,6 +440,36 @@ class _LosesCommits:
 )
 def test_what_the_server_says_is_told_in_words_to_act_on(error: psycopg.Error, expected: str) -> None:
     assert expected in str(explained(error, "postgresql://host/db"))
+
+
+async def test_the_longest_names_and_addresses_fit_into_the_indexes(database: PostgresDatabase) -> None:
+    draw = random.Random(1).choices  # what repeats itself would be compressed
+
+    def some(characters: str, length: int) -> str:
+        return "".join(draw(characters, k=length))
+
+    visible = string.ascii_letters + string.digits + string.punctuation
+    path = string.ascii_letters + string.digits + "-._~/"
+    models = Models(
+        Settings.read(
+            OPENAI_BASE_URL=f"https://{some(path, 292)}",
+            ANTHROPIC_BASE_URL=f"https://{some(path, 292)}",
+            max_concurrency=0,
+        )
+    )
+    names = [
+        f"openai:{some(visible, 193)}",
+        f"openai:{some(visible, 193)}",
+        f"anthropic:{some(visible, 190)}",
+    ]
+    for name in names:
+        AgentDraft(name="A", system_prompt="x", model=name)
+    needs = tuple(sorted(models.lane(models.name_for("agent", name)) for name in names))
+    key = some("😀🐍🦆🎈", 200)
+    of = await new_suite_run(database, idempotency_key=key)
+    await queued(database, new_run("one", suite_run_id=of, needs=needs, idempotency_key=key))
+    assert len(await claim(database, offers=needs)) == 1
+    await stored(database, agent(name=some("ΐΰὒὖᾶῒΐῖῗῢΰῦῧᾷ", 400)))
 
 
 async def test_an_error_carries_nothing_of_what_was_to_be_stored(database: PostgresDatabase) -> None:

@@ -8,7 +8,6 @@ belongs to claimed runs, which concerns nobody else. A third thread reads, and a
 from __future__ import annotations
 
 import time
-from asyncio import Future
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime
@@ -153,7 +152,8 @@ class PostgresDatabase:
             farewell = f"closed {uuid4()}"
             self._listener.stop_at(farewell)
             told = self._own.submit(lambda connection: connection.tell(farewell))
-            told.add_done_callback(Future.exception)  # a server that is gone passes nothing on
+            # A server that is gone passes nothing on, and nobody is waiting for it to.
+            told.add_done_callback(lambda done: done.exception())
             for thread in (self._reader, self._own, self._alone):
                 await thread.aclose()
             await self._listener.aclose()
