@@ -45,7 +45,8 @@ def locate(where: str | Path) -> Path:
     if "://" in name or _OTHER_FORM.match(name):
         raise StoreError(
             f"{shown(text)!r} is not the address of a SQLite file.",
-            hint=f"Write {_SCHEME}evals.db, or {_SCHEME}/data/evals.db for an absolute path.",
+            hint=f"Write {_SCHEME}evals.db, or {_SCHEME}/data/evals.db for an absolute path; a PostgreSQL server is "
+            "written postgresql://user:password@host/database.",
         )
     if name in {"", ".", ":memory:"}:
         raise StoreError(
