@@ -5,6 +5,7 @@ A list of them, with what they do and their defaults, is in docs/settings.md; a 
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -23,6 +24,8 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from mcp_agent_eval.errors import NotConfigured
+from mcp_agent_eval.types.base import Model, ModelName
+from mcp_agent_eval.validation import what_is_wrong
 
 PREFIX = "AGENT_EVAL_"
 
@@ -40,6 +43,15 @@ def default_database() -> str:
 
 def _names(value: object) -> object:
     return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
+def _with_plain_scheme(url: str) -> str:
+    """What stands before `://` means the same in upper case."""
+    scheme, found, rest = url.partition("://")
+    return f"{scheme.lower()}{found}{rest}" if found else url
+
+
+DatabaseAddress = Annotated[str, AfterValidator(_with_plain_scheme)]
 
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
@@ -65,18 +77,53 @@ def _secure(address: str) -> str:
 SecureAddress = Annotated[str, AfterValidator(_secure)]
 
 
+_LONGEST_ADDRESS = 300
+"""Of a model's server: it is a part of what the database looks runs up by."""
+
+
+def _plain_address(address: str) -> str:
+    """An address that may be stored and shown as it is, and that goes on with `/chat/completions` and the like."""
+    if not address.startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://")
+    if len(address) > _LONGEST_ADDRESS or not (address.isascii() and address.isprintable()):
+        raise ValueError(f"must hold nothing but printable ASCII, {_LONGEST_ADDRESS} characters at most")
+    if "@" in urlsplit(address).netloc or {"?", "#"} & set(address):
+        raise ValueError(
+            "must hold no user, no password, and nothing after a ?: a key belongs into OPENAI_API_KEY or "
+            "ANTHROPIC_API_KEY"
+        )
+    return address
+
+
+ModelAddress = Annotated[str, AfterValidator(_plain_address)]
+
+_LONGEST_TIME = 2_592_000
+"""30 days."""
+Seconds = Annotated[float, Field(gt=0, le=_LONGEST_TIME)]
+Dollars = Annotated[float, Field(ge=0.000_001, le=1_000_000)]
+"""A ceiling on costs: in whole nano-dollars it is neither nothing nor too large for a column."""
+DollarsPerMillion = Annotated[float, Field(ge=0, le=100_000)]
+
+
+class Price(Model):
+    """What a model costs, in dollars per million tokens. Cached tokens count as any other."""
+
+    input: DollarsPerMillion
+    output: DollarsPerMillion
+
+
 class Settings(BaseSettings):
     """Where things are kept, which model plays which role, and how long and how much at most."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
 
     backend: Literal["embedded", "hosted"] = "embedded"
-    database_url: str = Field(default_factory=default_database)
+    database_url: DatabaseAddress = Field(default_factory=default_database)
     api_url: str = "https://api.goyappr.com"
     api_key: SecretStr | None = None
 
     token: SecretStr | None = None
-    rate_limit: int = Field(60, ge=1)
+    rate_limit: int = Field(60, ge=1, le=1_000_000)
     allowed_hosts: Names = ()
     allowed_origins: Names = ()
     shared_secret: SecretStr | None = Field(None, min_length=32)
@@ -84,36 +131,36 @@ class Settings(BaseSettings):
     oauth_resource: SecureAddress | None = None
     oauth_audience: str | None = None
 
-    agent_model: str | None = None
-    persona_model: str | None = None
-    judge_model: str | None = None
-    model_base_url: str | None = None
-    model_timeout: float = Field(60, gt=0)
-    model_deadline: float = Field(180, gt=0)
+    agent_model: ModelName | None = None
+    persona_model: ModelName | None = None
+    judge_model: ModelName | None = None
+    model_base_url: ModelAddress | None = None
+    model_timeout: Seconds = 60
+    model_deadline: Seconds = 180
     model_attempts: int = Field(5, ge=1, le=20)
-    prices: dict[str, dict[str, float]] = Field(default_factory=dict)
+    prices: dict[str, Price] = Field(default_factory=dict)
     allow_private_addresses: bool = False
     persona_end_marker: str = "[END OF CALL]"
     persona_end_tool: bool = True
 
-    wait_seconds: float = Field(45, ge=0)
-    wait_cap: float = Field(55, gt=0)
+    wait_seconds: float = Field(45, ge=0, le=_LONGEST_TIME)
+    wait_cap: Seconds = 55
     max_concurrency: int = Field(16, ge=0, le=1000)
-    model_concurrency: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
-    run_timeout: float | None = Field(None, gt=0)
-    run_deadline: float = Field(3600, gt=0)
-    grace_seconds: float = Field(1, ge=0)
-    max_cost_usd: float | None = Field(None, gt=0)
-    run_budget: float | None = Field(None, gt=0)
-    suite_budget: float | None = Field(None, gt=0)
-    day_budget: float | None = Field(None, gt=0)
+    model_concurrency: dict[str, Annotated[int, Field(ge=1, le=1_000_000)]] = Field(default_factory=dict)
+    run_timeout: Seconds | None = None
+    run_deadline: Seconds = 3600
+    grace_seconds: float = Field(1, ge=0, le=_LONGEST_TIME)
+    max_cost_usd: Dollars | None = None
+    run_budget: Dollars | None = None
+    suite_budget: Dollars | None = None
+    day_budget: Dollars | None = None
 
     trace_content: bool = False
 
     openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY")
-    openai_base_url: str | None = Field(None, validation_alias="OPENAI_BASE_URL")
+    openai_base_url: ModelAddress | None = Field(None, validation_alias="OPENAI_BASE_URL")
     anthropic_api_key: SecretStr | None = Field(None, validation_alias="ANTHROPIC_API_KEY")
-    anthropic_base_url: str | None = Field(None, validation_alias="ANTHROPIC_BASE_URL")
+    anthropic_base_url: ModelAddress | None = Field(None, validation_alias="ANTHROPIC_BASE_URL")
 
     @field_validator("persona_end_marker")
     @classmethod
@@ -170,9 +217,7 @@ _CORRECT = "Correct the variable and start again."
 
 def _explain(exc: ValidationError) -> str:
     problems = exc.errors(include_url=False, include_input=False)
-    return "; ".join(
-        f"{_variable(problem['loc'])}{problem['msg'].removeprefix('Value error, ')}" for problem in problems
-    )
+    return "; ".join(f"{_variable(problem['loc'])}{what_is_wrong(problem)}" for problem in problems)
 
 
 def _explain_unreadable(exc: SettingsError) -> str:
@@ -182,8 +227,9 @@ def _explain_unreadable(exc: SettingsError) -> str:
 
 
 def _variable(loc: tuple[int | str, ...]) -> str:
-    """What a message begins with; one about several variables names them itself."""
+    """What a message begins with, as one looks an entry up in JSON; one about several variables names them itself."""
     if not loc:
         return ""
-    field = str(loc[0])
-    return f"{PREFIX + field.upper() if field in Settings.model_fields else field}: "
+    field, *entry = loc
+    name = PREFIX + str(field).upper() if field in Settings.model_fields else str(field)
+    return f"{name}{''.join(f'[{json.dumps(part)}]' for part in entry)}: "

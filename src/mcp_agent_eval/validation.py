@@ -74,7 +74,7 @@ def key_of_other_overrides() -> InvalidInput:
 def explain(exc: ValidationError, known: list[str] | None = None) -> str:
     """A validation error in plain words: where, what, and never the rejected value."""
     problems = exc.errors(include_url=False, include_context=False, include_input=False)
-    text = "; ".join(f"{_where(problem['loc'])}: {_what(problem)}" for problem in problems[:_MOST])
+    text = "; ".join(f"{_where(problem['loc'])}: {what_is_wrong(problem)}" for problem in problems[:_MOST])
     if len(problems) > _MOST:
         text += f"; and {len(problems) - _MOST} more"
     if known and any(p["type"] == "extra_forbidden" and len(p["loc"]) == 1 for p in problems):
@@ -82,18 +82,19 @@ def explain(exc: ValidationError, known: list[str] | None = None) -> str:
     return text + "."
 
 
-def _where(loc: tuple[int | str, ...]) -> str:
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
-    return path.removeprefix(".") or "the value as a whole"
-
-
-def _what(problem: Any) -> str:
+def what_is_wrong(problem: Any) -> str:
+    """One of pydantic's problems in plain words."""
     if problem["type"] == "extra_forbidden":
         return "there is no such field"
     if problem["type"] == "missing":
         return "is required"
     text = str(problem["msg"]).removeprefix("Value error, ")
-    return text[:1].lower() + text[1:]
+    return text if text[:2].isupper() else text[:1].lower() + text[1:]
+
+
+def _where(loc: tuple[int | str, ...]) -> str:
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
+    return path.removeprefix(".") or "the value as a whole"
 
 
 _MOST = 8

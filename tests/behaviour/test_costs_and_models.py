@@ -11,12 +11,12 @@ from starlette.responses import JSONResponse, Response
 
 from mcp_agent_eval.backend.connect import connect
 from mcp_agent_eval.mcp_server.server import build_server
-from mcp_agent_eval.settings import Settings
+from mcp_agent_eval.settings import Price, Settings
 from tests.behaviour.clinic import create_clinic
 from tests.provider import Provider, provider
 from tests.support import call
 
-PRICES = {"caller": {"input": 1, "output": 10}, "judge": {"input": 2, "output": 0}}
+PRICES = {"caller": Price(input=1, output=10), "judge": Price(input=2, output=0)}
 JUDGED = [{"type": "custom_llm_judge", "rubric": "The agent is polite."}]
 
 

@@ -317,9 +317,8 @@ async def test_a_provider_that_is_not_there_is_found() -> None:
     assert "could not be reached" in finding.message
 
 
-@pytest.mark.parametrize("url", ["localhost:1234", "http://"])
-async def test_a_base_url_that_is_none_is_found(url: str) -> None:
-    assert levels(await ask(url)) == ["fail"]
+async def test_a_base_url_that_is_none_is_found() -> None:
+    assert levels(await ask("http://")) == ["fail"]
 
 
 async def test_roles_without_a_model_are_found_and_a_judge_is_not_always_needed() -> None:

@@ -117,6 +117,30 @@ class TestNouns:
                 await verb
             assert refused.value.hint == 'Call list(kind="persona") to see what there is.'
 
+    async def test_a_name_may_be_long_and_has_an_end(self, backend: Backend) -> None:
+        # Folded to one case these letters become three each, of two bytes: the most that there is.
+        name = "\u0390\u03b0\u1f52\u1fb7" * 100
+        suite = await backend.create("suite", {"name": name})
+        assert await backend.find("suite", name.upper()) == suite.id
+        longer = {"name": f"{name}x"}
+        for draft in (AGENT | longer, PERSONA | longer):
+            kind = "agent" if "system_prompt" in draft else "persona"
+            with pytest.raises(InvalidInput, match="name: must have 400 characters at most"):
+                await backend.create(kind, draft)
+        with pytest.raises(InvalidInput, match="name: must have 400 characters at most"):
+            await backend.update("suite", suite.id, longer)
+
+    async def test_the_name_of_a_model_has_an_end(self, backend: Backend) -> None:
+        case = await make_case(backend)
+        too_long = {"model": f"openai:{'é' * 100}"}
+        for refused in (
+            backend.create("persona", PERSONA | too_long),
+            backend.update("agent", case.agent_id, too_long),
+            backend.start_run(case.id, agent_overrides=too_long),
+        ):
+            with pytest.raises(InvalidInput, match="model: must be one line of 200 characters at most"):
+                await refused
+
     async def test_personas_are_listed_by_name_and_the_rest_newest_first(self, backend: Backend) -> None:
         for name in ("Zoe", "adam", "Maya"):
             await backend.create("persona", PERSONA | {"name": name})

@@ -75,6 +75,13 @@ async def count(database: Database, table: str) -> int:
     return await database.read(work)
 
 
+def test_a_mistake_in_an_address_is_told_without_its_password(copy: Path) -> None:
+    with pytest.raises(StoreError, match=r"invalid percent-encoded token: \*\*\*") as refused:
+        back_up("postgresql://me:s3cret%@host/db", copy)
+    assert "s3cret" not in str(refused.value)
+    assert not copy.exists()
+
+
 class TestOfBoth:
     async def test_it_can_be_opened_and_holds_everything(
         self, database_url: str, restored_url: str, copy: Path

@@ -19,13 +19,13 @@ from mcp_agent_eval.engine.store.opening import open_database
 from mcp_agent_eval.engine.store.queue import Claim
 from mcp_agent_eval.engine.store.spending import Standing
 from mcp_agent_eval.errors import BudgetExceeded
-from mcp_agent_eval.settings import Settings
+from mcp_agent_eval.settings import Price, Settings
 from tests.contract import store_support as support
 from tests.contract.store_support import claim, finish, later, new_run, queued
 
 database = support.database
 
-PRICES = Prices({"m": {"input": 0, "output": 1}})
+PRICES = Prices({"m": Price(input=0, output=1)})
 DAY = "day 2026-11-21"
 
 

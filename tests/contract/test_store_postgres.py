@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import random
+import string
 import threading
 from collections.abc import AsyncIterator
 from functools import partial
@@ -9,21 +13,35 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
+import anyio.abc
 import anyio.to_thread
 import psycopg
 import pytest
 from psycopg import errors
 
+from mcp_agent_eval.engine.models import Models
 from mcp_agent_eval.engine.store import postgres, postgres_server, queue, runs
 from mcp_agent_eval.engine.store.addresses import shown
 from mcp_agent_eval.engine.store.database import QUEUE, Connection
 from mcp_agent_eval.engine.store.opening import open_database
 from mcp_agent_eval.engine.store.postgres import PostgresDatabase, open_postgres
-from mcp_agent_eval.engine.store.postgres_server import explained
+from mcp_agent_eval.engine.store.postgres_server import explained, is_away
 from mcp_agent_eval.engine.store.units import InDoubt
 from mcp_agent_eval.errors import StoreError, StoreTooNew
-from mcp_agent_eval.types import RunFilter
-from tests.contract.store_support import Background, Pause, claim, finish, new_run, queued, run
+from mcp_agent_eval.settings import Settings
+from mcp_agent_eval.types import AgentDraft, RunFilter
+from tests.contract.store_support import (
+    Background,
+    Pause,
+    agent,
+    claim,
+    finish,
+    new_run,
+    new_suite_run,
+    queued,
+    run,
+    stored,
+)
 from tests.postgres import own_server
 
 
@@ -80,11 +98,65 @@ class TestAddresses:
                 "postgresql://host/db?user=me&password=***&x=1",
             ),
             ("postgresql://me@host:5433/db", "postgresql://me@host:5433/db"),
+            ("postgresql://host:5433/db?user=me@corp", "postgresql://host:5433/db?user=me@corp"),
             ("sqlite:////data/a:b@c.db", "sqlite:////data/a:b@c.db"),
+            ("postgresql://me:s3/cr@et@host/db", "postgresql://me:***@host/db"),
+            ("postgresql://me:33/cret@host/db", "postgresql://me:***@host/db"),
+            ("postgresql://me:s3?cret@host/db", "postgresql://me:***@host/db"),
+            (
+                "postgresql://host/db?sslpassword=s3cret&sslmode=require",
+                "postgresql://host/db?sslpassword=***&sslmode=require",
+            ),
+            ("host=h password = 's3 cret' dbname=db", "host=h password = *** dbname=db"),
         ],
     )
     def test_an_address_is_shown_without_its_password(self, url: str, expected: str) -> None:
         assert shown(url) == expected
+
+    @pytest.mark.parametrize(
+        ("address", "reason", "hint"),
+        [
+            ("postgresql://127.0.0.1:abc/db", 'with this address: invalid integer value "abc"', "%2F"),
+            ("postgresql://127.0.0.1:1/db?sslmode=bad", 'address: invalid sslmode value: "bad"', "Correct"),
+            (
+                "postgresql://127.0.0.1:1/db?bogus=1",
+                'address: invalid URI query parameter: "bogus"',
+                "Correct",
+            ),
+            ("postgresql://me:s3cret%@127.0.0.1:1/db", "address: invalid percent-encoded token: ***", "%25"),
+            ("postgresql://me:s3/cret@127.0.0.1:1/db", "cannot be reached with this address", "%2F"),
+            (
+                "postgresql://me:a@s3cret@h/db",
+                "its host is not known here: failed to resolve host ***",
+                "%40",
+            ),
+        ],
+    )
+    async def test_a_mistake_in_an_address_is_told_in_the_drivers_words_without_its_password(
+        self, address: str, reason: str, hint: str
+    ) -> None:
+        with pytest.raises(StoreError) as caught:
+            await open_database(address)
+        assert reason in caught.value.message
+        assert hint in str(caught.value.hint)
+        assert "s3" not in f"{caught.value}{caught.value.hint}"
+
+    async def test_a_server_without_tls_says_so_where_the_address_asks_for_it(self) -> None:
+        async def without_tls(stream: anyio.abc.SocketStream) -> None:
+            async with stream:
+                await stream.receive()
+                await stream.send(b"N")
+
+        async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+            port = listener.extra(anyio.abc.SocketAttribute.local_port)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(listener.serve, without_tls)
+                with pytest.raises(
+                    StoreError, match=r"over TLS as the address asks .*SSL was required"
+                ) as caught:
+                    await open_database(f"postgresql://me@127.0.0.1:{port}/db?sslmode=require")
+                tasks.cancel_scope.cancel()
+        assert "sslmode" in str(caught.value.hint)
 
     async def test_a_server_that_is_not_there_is_named_without_the_password(self) -> None:
         with pytest.raises(
@@ -135,6 +207,16 @@ class TestSchema:
             await open_database(poor)
         assert "CREATE SCHEMA agent_eval AUTHORIZATION" in str(caught.value.hint)
         sql(postgres_url, f"DROP ROLE u{name}")
+
+    async def test_a_user_for_whom_the_owner_made_the_schema_needs_no_other_right(
+        self, postgres_url: str
+    ) -> None:
+        name = urlsplit(postgres_url).path[1:]
+        sql(postgres_url, f"CREATE ROLE u{name}; CREATE SCHEMA agent_eval AUTHORIZATION u{name}")
+        database = await open_database(f"{postgres_url}&options=-crole%3Du{name}")
+        assert await queued(database, new_run("ours")) == ["ours"]
+        await database.aclose()
+        sql(postgres_url, f"DROP SCHEMA agent_eval CASCADE; DROP ROLE u{name}")
 
 
 class TestTelling:
@@ -286,6 +368,34 @@ class TestLosses:
             await database.aclose()
         assert store_threads() == []
 
+    async def test_a_server_that_is_gone_is_left_without_a_word(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(postgres, "PATIENCE", 0.1)
+        complaints: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        with own_server() as server:
+            database = await open_database(server.url("postgres"))
+            await anyio.to_thread.run_sync(server.stop, "fast")
+            await database.aclose()
+        gc.collect()
+        assert complaints == []
+
+    @pytest.mark.parametrize(
+        ("said", "expected"),
+        [
+            ("connection failed: fe_sendauth: no password supplied", False),
+            ("connection is bad: invalid sslmode value", False),
+            ("connection failed: FATAL:  something else", False),
+            ("connection failed: FATAL:  the database system is starting up", True),
+            ("failed to resolve host 'db'", True),
+            ("connection failed: Connection refused", True),
+            ("the connection is lost", True),
+        ],
+    )
+    def test_only_what_may_pass_by_itself_is_waited_for(self, said: str, expected: bool) -> None:
+        assert is_away(psycopg.OperationalError(said)) is expected
+
     async def test_a_commit_that_nobody_knows_of_is_not_done_again(
         self, postgres_url: str, database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -322,10 +432,44 @@ class _LosesCommits:
         (errors.ReadOnlySqlTransaction(), "is read-only"),
         (errors.TooManyConnections(), "no connection left"),
         (errors.InvalidPassword(), "refuses this user"),
+        (
+            psycopg.OperationalError("fe_sendauth: no password supplied"),
+            "refuses this user: fe_sendauth: no pass",
+        ),
     ],
 )
 def test_what_the_server_says_is_told_in_words_to_act_on(error: psycopg.Error, expected: str) -> None:
     assert expected in str(explained(error, "postgresql://host/db"))
+
+
+async def test_the_longest_names_and_addresses_fit_into_the_indexes(database: PostgresDatabase) -> None:
+    draw = random.Random(1).choices  # what repeats itself would be compressed
+
+    def some(characters: str, length: int) -> str:
+        return "".join(draw(characters, k=length))
+
+    visible = string.ascii_letters + string.digits + string.punctuation
+    path = string.ascii_letters + string.digits + "-._~/"
+    models = Models(
+        Settings.read(
+            OPENAI_BASE_URL=f"https://{some(path, 292)}",
+            ANTHROPIC_BASE_URL=f"https://{some(path, 292)}",
+            max_concurrency=0,
+        )
+    )
+    names = [
+        f"openai:{some(visible, 193)}",
+        f"openai:{some(visible, 193)}",
+        f"anthropic:{some(visible, 190)}",
+    ]
+    for name in names:
+        AgentDraft(name="A", system_prompt="x", model=name)
+    needs = tuple(sorted(models.lane(models.name_for("agent", name)) for name in names))
+    key = some("😀🐍🦆🎈", 200)
+    of = await new_suite_run(database, idempotency_key=key)
+    await queued(database, new_run("one", suite_run_id=of, needs=needs, idempotency_key=key))
+    assert len(await claim(database, offers=needs)) == 1
+    await stored(database, agent(name=some("ΐΰὒὖᾶῒΐῖῗῢΰῦῧᾷ", 400)))
 
 
 async def test_an_error_carries_nothing_of_what_was_to_be_stored(database: PostgresDatabase) -> None:

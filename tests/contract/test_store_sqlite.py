@@ -61,13 +61,30 @@ class TestAddresses:
             "sqlite:///:memory:",
             "sqlite://",
             "sqlite:evals.db",
+            "SQLITE:evals.db",
+            "file:evals.db",
+            "file:/data/evals.db?mode=ro",
             "postgresql://h/db",
+            "~nobody-of-this-name/evals.db",
+            "x" * 300,
         ],
     )
     def test_what_is_no_file_is_refused(self, address: str) -> None:
         with pytest.raises(StoreError) as refused:
             locate(address)
         assert refused.value.hint
+
+    @pytest.mark.parametrize(
+        "pairs", ["host=h password=s3cret dbname=evals", "dbname = evals", "PASSWORD='s3 cret' host=h"]
+    )
+    def test_libpqs_key_value_pairs_are_not_taken_for_a_file(self, pairs: str) -> None:
+        with pytest.raises(StoreError, match="key=value") as refused:
+            locate(pairs)
+        assert "postgresql://user:password@host" in str(refused.value.hint)
+        assert "cret" not in f"{refused.value}{refused.value.hint}"
+
+    def test_a_sign_of_equality_in_a_name_is_only_that(self) -> None:
+        assert locate("/data/team=a.db") == Path("/data/team=a.db")
 
 
 class TestOpening:
@@ -95,15 +112,35 @@ class TestOpening:
         await _refused(path, "not a database")
         assert path.read_text().startswith("these are my notes")
 
-    async def test_the_database_of_another_program_is_left_as_it_is(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "CREATE TABLE songs (title TEXT)",
+            "CREATE VIEW songs AS SELECT 1 AS title",
+            "CREATE TABLE schema_steps (title TEXT)",
+        ],
+    )
+    async def test_the_database_of_another_program_is_left_as_it_is(
+        self, tmp_path: Path, statement: str
+    ) -> None:
         path = tmp_path / "theirs.db"
-        _execute(path, "CREATE TABLE songs (title TEXT)")
+        _execute(path, statement)
         before = path.read_bytes()
         await _refused(path, "another program")
         assert path.read_bytes() == before
 
     async def test_a_folder_is_no_database(self, tmp_path: Path) -> None:
         await _refused(tmp_path, "cannot be opened")
+
+    async def test_a_device_and_a_pipe_are_no_database(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        await _refused(tmp_path / "pipe", "cannot be opened for writing: it is not a file")
+        await _refused(Path("/dev/null"), "cannot be opened for writing: it is not a file")
+
+    async def test_a_name_that_leads_nowhere_is_an_error_with_its_reason(self, tmp_path: Path) -> None:
+        (tmp_path / "circle").symlink_to(tmp_path / "circle")
+        await _refused(tmp_path / "circle", "symbolic links")
+        await _refused(tmp_path / "circle" / "evals.db", "The folder")
 
     async def test_a_folder_that_cannot_be_made_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")

@@ -23,7 +23,7 @@ from mcp_agent_eval.engine.store.opening import open_database
 from mcp_agent_eval.engine.store.queue import Claim, Totals
 from mcp_agent_eval.engine.upkeep import Upkeep
 from mcp_agent_eval.errors import StoreTooNew
-from mcp_agent_eval.settings import Settings
+from mcp_agent_eval.settings import Price, Settings
 from mcp_agent_eval.types import Agent, RunFilter, RunStatus, Turn
 from tests.contract import store_support as support
 from tests.contract.store_support import (
@@ -266,7 +266,7 @@ class TestWhatGoesWithThem:
 
 async def spend(database: Database, suite_run_id: str, day: Any) -> None:
     """Some money, as a run of that suite run does on that day."""
-    prices = Prices({"m": {"input": 1, "output": 1}})
+    prices = Prices({"m": Price(input=1, output=1)})
     settings = Settings.read(suite_budget=100, day_budget=100)
     budget = Budget(settings, database, prices, Claim("r", "w", 1, 1), suite_run_id, clock=lambda: day)
     request = budget.bounded(ModelRequest("agent", system="Be brief.", messages=()))

@@ -189,6 +189,7 @@ class TestPrune:
             ["--older-than", "0d"],
             ["--older-than", "999999w"],
             ["--keep", "-1"],
+            ["--keep", "99999999999999999999"],
             ["--keep", "1", "--status", "queued"],
         ],
     )
@@ -199,6 +200,13 @@ class TestPrune:
     def test_the_hosted_api_has_nothing_to_prune(self, tmp_path: Path) -> None:
         done = run(str(tmp_path / "evals.db"), "prune", "--keep", "1", BACKEND="hosted", code=1)
         assert "set to hosted" in done.stderr
+
+    def test_where_no_database_is_none_is_made(self, tmp_path: Path, postgres_url: str) -> None:
+        done = run(str(tmp_path / "evals.db"), "prune", "--keep", "1", "--dry-run", code=1)
+        assert "There is no database" in done.stderr
+        assert list(tmp_path.iterdir()) == []
+        for _ in range(2):  # neither makes the tables that the other would find
+            assert "There are no evals" in run(postgres_url, "prune", "--keep", "1", "--yes", code=1).stderr
 
 
 class TestBackup:

@@ -46,7 +46,7 @@ from mcp_agent_eval.engine.llm.wire import OPENING
 from mcp_agent_eval.engine.models import Models
 from mcp_agent_eval.errors import ModelError, NotConfigured
 from mcp_agent_eval.mcp_server.server import build_server
-from mcp_agent_eval.settings import Settings
+from mcp_agent_eval.settings import Price, Settings
 from tests.behaviour.clinic import CALLS_TOOL, create_clinic
 from tests.provider import Answer, Provider, provider
 from tests.support import call
@@ -374,7 +374,7 @@ def test_a_worker_claims_only_runs_of_models_that_it_can_use(monkeypatch: pytest
 
 
 def test_a_price_is_the_providers_however_it_is_reached() -> None:
-    prices = Prices({"pydantic-ai:nobody:x": {"input": 1}})
+    prices = Prices({"pydantic-ai:nobody:x": Price(input=1, output=0)})
     usage = Usage(1000, 100)
     through = [
         prices.nano(f"pydantic-ai:{name}", usage)

@@ -19,12 +19,17 @@ def test_the_database_is_a_file_in_the_users_data_folder(
     assert Settings.read().database_url == f"sqlite:///{tmp_path}/mcp-agent-eval/evals.db"
 
 
+def test_the_scheme_of_a_database_may_be_in_upper_case() -> None:
+    assert Settings.read(database_url="PostgreSQL://Me@h/DB").database_url == "postgresql://Me@h/DB"
+    assert Settings.read(database_url="Evals.db").database_url == "Evals.db"
+
+
 def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AGENT_EVAL_WAIT_SECONDS", "12")
     monkeypatch.setenv("AGENT_EVAL_PRICES", '{"mine": {"input": 1, "output": 2}}')
     settings = Settings.read()
     assert settings.wait_seconds == 12
-    assert settings.prices["mine"]["output"] == 2
+    assert settings.prices["mine"].output == 2
 
 
 @pytest.mark.parametrize(
@@ -40,6 +45,90 @@ def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyP
 def test_a_mistake_names_its_variable(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(NotConfigured, match=name):
+        Settings.read()
+
+
+@pytest.mark.parametrize("setting", ["run_budget", "suite_budget", "day_budget", "max_cost_usd"])
+@pytest.mark.parametrize("dollars", ["inf", "nan", "1e11", "1e-12", "0", "-1"])
+def test_a_ceiling_that_no_sum_could_be_held_to_is_refused(
+    monkeypatch: pytest.MonkeyPatch, setting: str, dollars: str
+) -> None:
+    monkeypatch.setenv(f"AGENT_EVAL_{setting.upper()}", dollars)
+    with pytest.raises(NotConfigured, match=f"AGENT_EVAL_{setting.upper()}: input should be"):
+        Settings.read()
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "model_timeout",
+        "model_deadline",
+        "grace_seconds",
+        "wait_seconds",
+        "wait_cap",
+        "run_timeout",
+        "run_deadline",
+    ],
+)
+def test_a_time_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
+    monkeypatch.setenv(f"AGENT_EVAL_{setting.upper()}", "inf")
+    with pytest.raises(NotConfigured, match=f"AGENT_EVAL_{setting.upper()}: input should be"):
+        Settings.read()
+
+
+@pytest.mark.parametrize(
+    ("prices", "problem"),
+    [
+        ('{"openai:a": {"inptu": 1, "output": 1}}', '["openai:a"]["inptu"]: there is no such field'),
+        ('{"openai:a": {"input": 1}}', '["openai:a"]["output"]: is required'),
+        ('{"openai:a": {"input": -1, "output": 1}}', '["openai:a"]["input"]: input should be greater'),
+        ('{"openai:a": {"input": 1, "output": Infinity}}', '["openai:a"]["output"]: input should be less'),
+        ('{"openai:a": {"input": NaN, "output": 1}}', '["openai:a"]["input"]: input should be'),
+        (
+            '{"openai:a": {"input": "1", "output": 1}}',
+            '["openai:a"]["input"]: input should be a valid number',
+        ),
+        ('{"openai:a": 1}', '["openai:a"]: input should be'),
+    ],
+)
+def test_a_price_that_could_be_counted_with_wrongly_is_refused(
+    monkeypatch: pytest.MonkeyPatch, prices: str, problem: str
+) -> None:
+    monkeypatch.setenv("AGENT_EVAL_PRICES", prices)
+    with pytest.raises(NotConfigured) as refused:
+        Settings.read()
+    assert f"AGENT_EVAL_PRICES{problem}" in refused.value.message
+
+
+@pytest.mark.parametrize("variable", ["AGENT_EVAL_MODEL_BASE_URL", "OPENAI_BASE_URL", "ANTHROPIC_BASE_URL"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://user:s3cret@host/v1",
+        "http://s3cret@host/v1",
+        "https://host/v1?key=s3cret",
+        "https://host/v1#s3cret",
+        "host/v1",
+        "http://hóst/v1",
+        f"http://host/{'x' * 300}",
+    ],
+)
+def test_the_address_of_models_holds_nothing_that_must_not_be_stored(
+    monkeypatch: pytest.MonkeyPatch, variable: str, address: str
+) -> None:
+    monkeypatch.setenv(variable, address)
+    with pytest.raises(NotConfigured, match=f"^{variable}: must ") as refused:
+        Settings.read()
+    assert "s3cret" not in str(refused.value)
+
+
+def test_a_sign_that_only_a_user_could_follow_may_stand_in_a_path() -> None:
+    assert Settings.read(model_base_url="https://host/models@001/v1").model_base_url
+
+
+def test_the_name_of_a_model_has_a_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_EVAL_AGENT_MODEL", "openai:" + "x" * 200)
+    with pytest.raises(NotConfigured, match="AGENT_EVAL_AGENT_MODEL: must be one line of 200 characters"):
         Settings.read()
 
 

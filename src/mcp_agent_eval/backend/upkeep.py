@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio.to_thread
 
 from mcp_agent_eval.engine import upkeep
-from mcp_agent_eval.engine.store.opening import open_database
+from mcp_agent_eval.engine.store.opening import open_existing
 from mcp_agent_eval.engine.store.upkeep import Finished
 from mcp_agent_eval.engine.upkeep import Upkeep
 from mcp_agent_eval.errors import NotConfigured
@@ -24,10 +24,10 @@ async def open_upkeep(settings: Settings) -> AsyncGenerator[Upkeep]:
 
     Raises:
         NotConfigured: the settings choose the hosted API.
-        StoreError: the database cannot be opened.
+        StoreError: there is no database yet, or it cannot be opened.
     """
     refuse_hosted(settings)
-    database = await open_database(settings.database_url)
+    database = await open_existing(settings.database_url)
     try:
         yield Upkeep(database, settings.database_url)
     finally:

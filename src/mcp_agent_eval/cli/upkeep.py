@@ -17,6 +17,7 @@ from mcp_agent_eval.types import RunStatus
 
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _LONGEST = timedelta(days=36_500)
+_MOST = 1_000_000_000
 _OVER: tuple[RunStatus, ...] = ("completed", "failed", "cancelled")
 
 
@@ -34,7 +35,7 @@ def _age(_: click.Context, __: click.Parameter, text: str | None) -> timedelta |
 @click.option(
     "--older-than", metavar="AGE", callback=_age, help="Delete what ended before that: 12h, 30d, 8w."
 )
-@click.option("--keep", metavar="N", type=click.IntRange(0), help="Delete all but the newest N.")
+@click.option("--keep", metavar="N", type=click.IntRange(0, _MOST), help="Delete all but the newest N.")
 @click.option(
     "--status",
     "statuses",

@@ -9,20 +9,23 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from mcp_agent_eval.engine.llm.messages import Usage
-from mcp_agent_eval.engine.llm.names import split
+from mcp_agent_eval.engine.llm.names import ELSEWHERE, split
+from mcp_agent_eval.settings import Price
 
 NANO = 1_000_000_000
 NANO_PER_CENT = NANO // 100
-_FREE = "offline"
+_FREE = ("offline", ELSEWHERE)
+"""What costs us nothing: rules in this process, and agents that somebody else pays for."""
+
 _PROTOCOL = "-responses"
 """What pydantic-ai adds to a provider's name for the other of its two protocols."""
 
 
 class Prices:
-    """What a call costs. `table` holds the user's own prices, by model, in dollars per million tokens
-    (`input`, `output`); everything else comes from genai-prices, which carries its data and asks no network."""
+    """What a call costs. `table` holds the user's own prices, by model; everything else comes from genai-prices, which
+    carries its data and asks no network."""
 
-    def __init__(self, table: Mapping[str, Mapping[str, float]]) -> None:
+    def __init__(self, table: Mapping[str, Price]) -> None:
         self._table = table
         self._unknown: set[str] = set()
 
@@ -31,12 +34,12 @@ class Prices:
 
         Long-context tiers count per request, so this is asked per call and never for a sum.
         """
-        if model == _FREE:
-            return 0
         provider, name = split(model)
         own = self._table.get(model) or self._table.get(name)
         if own is not None:
             return _by_own_table(own, usage)
+        if model.partition(":")[0] in _FREE:
+            return 0
         return None if model in self._unknown else self._published(model, provider, name, usage)
 
     def _published(self, model: str, provider: str, name: str, usage: Usage) -> int | None:
@@ -58,8 +61,5 @@ class Prices:
         return int(price.total_price * NANO)
 
 
-def _by_own_table(own: Mapping[str, float], usage: Usage) -> int:
-    dollars = (
-        Decimal(str(own.get("input", 0))) * usage.input + Decimal(str(own.get("output", 0))) * usage.output
-    )
-    return int(dollars * 1000)
+def _by_own_table(own: Price, usage: Usage) -> int:
+    return int((Decimal(str(own.input)) * usage.input + Decimal(str(own.output)) * usage.output) * 1000)

@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from mcp_agent_eval.types.base import Id, Json, Language, Model, Stamped, Text
+from mcp_agent_eval.types.base import Id, Json, Language, Model, ModelName, Name, Stamped
 from mcp_agent_eval.types.endpoint import Endpoint
 from mcp_agent_eval.types.tool import Tool
 
@@ -50,7 +50,7 @@ class AgentDraft(Model):
     """What a user says of an agent. The fields from `voice` on only matter to spoken calls: they are kept
     so that a record from the hosted API survives a round trip."""
 
-    name: Text
+    name: Name
     type: AgentType = "prompt"
     system_prompt: Annotated[str, Field(validate_default=True)] = ""
     """What the agent is told. Of a flow, what holds in all of its nodes; of an endpoint, nothing is known."""
@@ -58,7 +58,7 @@ class AgentDraft(Model):
     endpoint: Endpoint | None = None
     """Where an agent of type `endpoint` is and how it is spoken to. (Ours.)"""
     description: str | None = None
-    model: str | None = None
+    model: ModelName | None = None
     """Which model plays the agent, as `provider:name`. None: the setting decides. (Ours, not the contract's.)"""
     temperature: Annotated[float, Field(ge=0, le=2)] | None = 0.5
     """None: nothing is sent, and the model's own default holds."""

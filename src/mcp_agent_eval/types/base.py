@@ -26,6 +26,30 @@ def not_blank(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(not_blank)]
+LONGEST_NAME, LONGEST_MODEL = 400, 200
+"""Names are looked up by an index, and so is what runs need; PostgreSQL keeps 2,704 bytes of an entry at most. A
+character may take six of them once it is folded to one case."""
+
+
+def _is_name(name: str, info: ValidationInfo) -> str:
+    if info.context != TRUSTED and len(name) > LONGEST_NAME:
+        raise ValueError(f"must have {LONGEST_NAME} characters at most")
+    return not_blank(name)
+
+
+Name = Annotated[str, AfterValidator(_is_name), Field(json_schema_extra={"maxLength": LONGEST_NAME})]
+"""What a user calls something."""
+
+
+def _is_model(name: str, info: ValidationInfo) -> str:
+    if info.context != TRUSTED and (not name.isprintable() or len(name.encode()) > LONGEST_MODEL):
+        raise ValueError(f"must be one line of {LONGEST_MODEL} characters at most (bytes, in UTF-8)")
+    return name
+
+
+ModelName = Annotated[str, AfterValidator(_is_model), Field(json_schema_extra={"maxLength": LONGEST_MODEL})]
+"""A model as `provider:name`."""
+
 Moment = Annotated[datetime, Field(strict=False)]
 """A point in time; in JSON, a text in the form of ISO 8601."""
 Id = Annotated[str, StringConstraints(to_lower=True)]

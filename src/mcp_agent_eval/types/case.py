@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import AfterValidator, BeforeValidator, Field, model_serializer, model_validator
 
 from mcp_agent_eval.types.agent import Agent
-from mcp_agent_eval.types.base import Id, Json, Model, Stamped, Text
+from mcp_agent_eval.types.base import Id, Json, Model, Name, Stamped, Text
 from mcp_agent_eval.types.persona import Persona
 
 AssertionType = Literal["must_say", "must_not_say", "must_call_tool", "must_reach_node", "custom_llm_judge"]
@@ -95,7 +95,7 @@ error."""
 class CaseDraft(Model):
     """What a user says of a case. `max_turns` counts spoken turns of both sides, the greeting included."""
 
-    name: Text
+    name: Name
     agent_id: Id
     persona_id: Id
     scenario: Text

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from mcp_agent_eval.types.base import Id, Model, Stamped, Text
+from mcp_agent_eval.types.base import Id, Model, Name, Stamped
 
 
 class SuiteDraft(Model):
     """What a user says of a suite. `parallelism` is how many of its cases run at once."""
 
-    name: Text
+    name: Name
     description: str | None = None
     agent_id: Id | None = None
     parallelism: int = Field(1, ge=1, le=16)

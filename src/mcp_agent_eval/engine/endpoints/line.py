@@ -20,6 +20,7 @@ import httpx2
 from mcp_agent_eval import __version__
 from mcp_agent_eval.engine.llm.event_stream import read_body
 from mcp_agent_eval.engine.llm.failures import Failure, refusal
+from mcp_agent_eval.engine.llm.names import ELSEWHERE
 from mcp_agent_eval.engine.llm.retries import RetryPolicy
 from mcp_agent_eval.engine.secrets import fill_secrets, hidden, values_in
 from mcp_agent_eval.errors import FailureKind, InvalidInput, ModelError, NotConfigured
@@ -71,7 +72,7 @@ class Line:
     @property
     def name(self) -> str:
         """How the endpoint is called where models are named."""
-        return f"endpoint:{self.host}"
+        return f"{ELSEWHERE}:{self.host}"
 
     def begin(self, *, opens: bool = False) -> Exchange:
         """Start asking for an answer: its time runs from now. `opens` when nobody has spoken yet."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 THROUGH = "pydantic-ai"
 """What begins the names of models that are played through it."""
 
+ELSEWHERE = "endpoint"
+"""The provider of an agent that runs elsewhere, with its host as the name."""
+
 
 def is_through(name: str) -> bool:
     """Whether a model is played through pydantic-ai."""

@@ -8,6 +8,7 @@ memory are told by SQLite itself, when the file is opened.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from contextlib import suppress
@@ -26,10 +27,10 @@ _NETWORK = re.compile(
 
 def network_of(path: Path) -> str | None:
     """What kind of network the path leads into; None where it does not, or nobody can tell."""
-    real = path.resolve()
+    real = os.path.realpath(path)  # which, unlike `Path.resolve`, lets links that lead in a circle pass
     if sys.platform == "win32":
-        return _WINDOWS_SHARE if is_share(str(real)) else None
-    kind = mounted_type(_mounts(), str(real))
+        return _WINDOWS_SHARE if is_share(real) else None
+    kind = mounted_type(_mounts(), real)
     return kind if kind and is_network(kind) else None
 
 

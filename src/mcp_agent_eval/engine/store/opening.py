@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import anyio.to_thread
+
 from mcp_agent_eval.engine.store.database import Database
 from mcp_agent_eval.engine.store.postgres_server import SCHEMES
 
@@ -27,3 +29,20 @@ async def open_database(url: str, heard: Callable[[str], None] = _deaf) -> Datab
     from mcp_agent_eval.engine.store.sqlite import open_sqlite
 
     return await open_sqlite(url)
+
+
+async def open_existing(url: str) -> Database:
+    """As `open_database`, but nothing is made where there is no database of ours yet: that is a StoreError."""
+    await anyio.to_thread.run_sync(_require, url)
+    return await open_database(url)
+
+
+def _require(url: str) -> None:
+    if url.startswith(SCHEMES):
+        from mcp_agent_eval.engine.store.postgres import require
+
+        require(url)
+        return
+    from mcp_agent_eval.engine.store import sqlite_file
+
+    sqlite_file.require(sqlite_file.locate(url))

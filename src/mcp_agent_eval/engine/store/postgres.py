@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
@@ -82,6 +82,17 @@ async def open_postgres(url: str, heard: Callable[[str], None]) -> PostgresDatab
     return database
 
 
+def require(url: str) -> None:
+    """Raises StoreError: our tables are not there yet, or the database cannot be used."""
+    require_driver()
+    with closing(_open(url, _SHARED)) as connection:
+        if not _has_steps(connection):
+            raise StoreError(
+                f"There are no evals in the database {shown(url)} yet.",
+                hint="Its tables are made when it is first used.",
+            )
+
+
 class PostgresDatabase:
     """A `Database`. Made by `open_postgres`, in the event loop in which it is used."""
 
@@ -140,7 +151,9 @@ class PostgresDatabase:
             self._closed = True
             farewell = f"closed {uuid4()}"
             self._listener.stop_at(farewell)
-            self._own.submit(lambda connection: connection.tell(farewell))
+            told = self._own.submit(lambda connection: connection.tell(farewell))
+            # A server that is gone passes nothing on, and nobody is waiting for it to.
+            told.add_done_callback(lambda done: done.exception())
             for thread in (self._reader, self._own, self._alone):
                 await thread.aclose()
             await self._listener.aclose()
@@ -294,7 +307,9 @@ def _bring_up_to_date(connection: PostgresConnection) -> None:
         return
     connection.begin()
     try:
-        connection.raw.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+        # Not by IF NOT EXISTS: that asks for the right to make schemas, also where an owner has made this one.
+        if not _is_there(connection, "to_regnamespace", SCHEMA):
+            connection.raw.execute(f"CREATE SCHEMA {SCHEMA}")
         migrate(connection, lambda sql: connection.raw.execute(_ours(sql)), DIALECT)
         connection.commit()
     finally:
@@ -302,5 +317,9 @@ def _bring_up_to_date(connection: PostgresConnection) -> None:
 
 
 def _has_steps(connection: PostgresConnection) -> bool:
-    found = connection.raw.execute("SELECT to_regclass(%s)", (f"{SCHEMA}.schema_steps",)).fetchone()
-    return found is not None and found[0] is not None
+    return _is_there(connection, "to_regclass", f"{SCHEMA}.schema_steps")
+
+
+def _is_there(connection: PostgresConnection, finder: LiteralString, name: str) -> bool:
+    found = connection.raw.execute(f"SELECT {finder}(%s) IS NOT NULL", (name,)).fetchone()
+    return found is not None and found[0]

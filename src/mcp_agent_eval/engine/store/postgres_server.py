@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, LiteralString
 
-from mcp_agent_eval.engine.store.addresses import shown
+from mcp_agent_eval.engine.store.addresses import shown, without_passwords
 from mcp_agent_eval.errors import NotConfigured, StoreError
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def connect(url: str) -> psycopg.Connection:
 
 
 def is_away(exc: BaseException) -> bool:
-    """Whether the server was lost or is not there, so that it may be back in a while."""
+    """Whether the server was lost or is not there, so that it may be back in a while. A mistake in the address
+    will be there again the next time."""
     import psycopg
 
     if not isinstance(exc, psycopg.Error):
@@ -86,8 +88,11 @@ def explained(exc: BaseException, url: str) -> BaseException:
 
 def _as_store_error(exc: psycopg.Error, url: str) -> StoreError:
     """What the server said; nothing of what was to be stored."""
-    problem, hint = _AWAY if is_away(exc) else _MEANING.get(_state(exc) or "", (None, None))
-    error = StoreError(f"The database {shown(url)} {problem or f'cannot be used: {_said(exc)}'}.", hint=hint)
+    meaning = _MEANING.get(_state(exc) or "") or (_AWAY if is_away(exc) else None)
+    problem, hint = meaning or ("cannot be used", None)
+    # Before a connection is there, nothing that was to be stored can be quoted.
+    reason = f": {without_passwords(_said(exc), url)}" if exc.sqlstate is None or not meaning else ""
+    error = StoreError(f"The database {shown(url)} {problem}{reason}.", hint=hint)
     error.__cause__ = exc
     return error
 
@@ -100,7 +105,8 @@ def _state(exc: psycopg.Error) -> str | None:
 
 def _said(exc: psycopg.Error) -> str:
     """The server's own first line: those after it may quote values."""
-    return exc.diag.message_primary or str(exc).partition("\n")[0] or type(exc).__name__
+    line = exc.diag.message_primary or str(exc).partition("\n")[0]
+    return _BEFORE.sub("", line).rstrip(". ") or type(exc).__name__
 
 
 def _literal(text: str) -> LiteralString:
@@ -108,21 +114,41 @@ def _literal(text: str) -> LiteralString:
     return text  # pyright: ignore[reportReturnType]
 
 
+_BEFORE = re.compile("^(connection failed|connection is bad): ")
+"""What the driver says before the server's own words, or those of its library."""
+
 _AWAY = (
     "does not answer, or was lost",
     "Check that the server is up and that host and port are right, then try again.",
 )
-_GONE = ("25P03", "57P01", "57P02", "57P03")
+_ADDRESS, _HOST, _TLS, _REFUSAL = "address", "host", "tls", "refusal"
+"""What the driver says without a code, beside the codes of PostgreSQL."""
+
+_GONE = ("25P03", "57P01", "57P02", "57P03", _HOST)
 
 _SAID = {
     "database system is": "57P03",
     "password authentication failed": "28P01",
+    "no password supplied": "28P01",
     "no pg_hba.conf entry": "28000",
     'role "': "28000",
+    "permission denied for database": "42501",
     'database "': "3D000",
     "connection slots are reserved": "53300",
     "too many clients": "53300",
+    "Servname not supported": _ADDRESS,
+    "failed to resolve host": _HOST,
+    "translate host name": _HOST,
+    "SSL was required": _TLS,
+    "certificate": _TLS,
+    "invalid ": _ADDRESS,
+    "definition of service": _ADDRESS,
+    "GSSAPI": _ADDRESS,
+    "channel binding": _ADDRESS,
+    "authentication method": _ADDRESS,
+    "FATAL:": _REFUSAL,
 }
+"""In this order: the first that fits counts."""
 
 _REFUSED = ("refuses this user", "Check the user and the password in AGENT_EVAL_DATABASE_URL.")
 _NO_ROOM = (
@@ -131,6 +157,21 @@ _NO_ROOM = (
 )
 
 _MEANING: dict[str, tuple[str, str | None]] = {
+    _ADDRESS: (
+        "cannot be reached with this address",
+        "Correct AGENT_EVAL_DATABASE_URL: postgresql://user:password@host:5432/database. In a user or a password, "
+        "write / as %2F, @ as %40, : as %3A, ? as %3F, # as %23 and % as %25.",
+    ),
+    _HOST: (
+        "does not answer, since its host is not known here",
+        "Check the host in AGENT_EVAL_DATABASE_URL, and this machine's network. In a user or a password, write @ as "
+        "%40 and / as %2F.",
+    ),
+    _TLS: (
+        "cannot be reached over TLS as the address asks for it",
+        "Give the server a certificate that is trusted here, or change sslmode in AGENT_EVAL_DATABASE_URL.",
+    ),
+    _REFUSAL: ("refuses the connection", "Correct AGENT_EVAL_DATABASE_URL, or the server's settings."),
     "28000": _REFUSED,
     "28P01": _REFUSED,
     "3D000": (
@@ -139,7 +180,8 @@ _MEANING: dict[str, tuple[str, str | None]] = {
     ),
     "42501": (
         "may not be used in this way by this user",
-        f"Let its owner execute: CREATE SCHEMA {SCHEMA} AUTHORIZATION the_user.",
+        f"Let its owner execute: CREATE SCHEMA {SCHEMA} AUTHORIZATION the_user. All that use the database have to "
+        "connect as that user.",
     ),
     "25006": ("is read-only: a standby, perhaps", "Name the primary server in AGENT_EVAL_DATABASE_URL."),
     "53100": _NO_ROOM,

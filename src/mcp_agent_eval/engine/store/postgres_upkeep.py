@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import LiteralString
 
-from mcp_agent_eval.engine.store.addresses import shown
+from mcp_agent_eval.engine.store.addresses import shown, without_passwords
 from mcp_agent_eval.engine.store.new_file import new_file
 from mcp_agent_eval.engine.store.postgres_server import SCHEMA, connect, explained, require_driver
 from mcp_agent_eval.errors import NotConfigured, StoreError
@@ -49,7 +49,9 @@ def back_up(url: str, target: Path) -> None:
             check=False,
         )
         if done.returncode:
-            raise StoreError(f"No backup was made of {shown(url)}. {_complaint(done.stderr)}")
+            raise StoreError(
+                f"No backup was made of {shown(url)}. {without_passwords(_complaint(done.stderr), url)}"
+            )
 
 
 def compact(url: str) -> str:
@@ -72,9 +74,13 @@ def compact(url: str) -> str:
 
 def _address(url: str) -> tuple[str, dict[str, str]]:
     """The address for a command line, which others can see, and for the environment what they may not."""
+    import psycopg
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-    parts = conninfo_to_dict(url)
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.Error as exc:
+        raise explained(exc, url) from None
     password = parts.pop("password", None)
     parts.pop("sslpassword", None)  # no variable takes it: pg_dump will say that it needs a key without one
     return make_conninfo("", **parts), {"PGPASSWORD": str(password)} if password else {}

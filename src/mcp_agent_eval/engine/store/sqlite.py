@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from mcp_agent_eval.engine.store.database import Row, Work
 from mcp_agent_eval.engine.store.migrate import is_current, migrate
-from mcp_agent_eval.engine.store.sqlite_file import as_store_error, connect, locate, store_errors, tables
+from mcp_agent_eval.engine.store.sqlite_file import as_store_error, connect, is_empty, locate, store_errors
 from mcp_agent_eval.engine.store.statements import Dialect, Query, load_queries
 from mcp_agent_eval.engine.store.texts import escape, unescape_all
 from mcp_agent_eval.engine.store.threads import OwnerThread
@@ -215,7 +215,7 @@ def _open_reader(path: Path) -> SqliteConnection:
 
 
 def _bring_up_to_date(connection: SqliteConnection) -> None:
-    if tables(connection.raw) and is_current(connection):
+    if not is_empty(connection.raw) and is_current(connection):
         return
     connection.begin()
     try:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sqlite3
+import stat
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -18,7 +20,11 @@ PATIENCE = 15.0
 """Seconds to wait for another process that is writing."""
 
 _SCHEME = "sqlite:///"
+_PAIRS = re.compile(r"(^|\s)(host|hostaddr|port|dbname|user|password|service|sslmode)\s*=", re.IGNORECASE)
+_OTHER_FORM = re.compile("(sqlite|file):", re.IGNORECASE)
+_LONGEST_NAME = 255
 _OLDEST = (3, 37)
+_OUR_COLUMNS = "SELECT count(*) = 2 FROM pragma_table_info('schema_steps') WHERE name IN ('name', 'sha256')"
 _WRITER = ("PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON", "PRAGMA cache_size = -16000")
 _READER = ("PRAGMA query_only = ON", "PRAGMA cache_size = -16000")
 
@@ -31,17 +37,38 @@ def locate(where: str | Path) -> Path:
     """
     text = str(where)
     name = text.removeprefix(_SCHEME)
-    if "://" in name or name.startswith("sqlite:"):
+    if _PAIRS.search(text):
+        raise StoreError(
+            "AGENT_EVAL_DATABASE_URL is written as libpq's key=value pairs, which this program does not read.",
+            hint="Write postgresql://user:password@host:5432/database, with further options as ?sslmode=require.",
+        )
+    if "://" in name or _OTHER_FORM.match(name):
         raise StoreError(
             f"{shown(text)!r} is not the address of a SQLite file.",
-            hint=f"Write {_SCHEME}evals.db, or {_SCHEME}/data/evals.db for an absolute path.",
+            hint=f"Write {_SCHEME}evals.db, or {_SCHEME}/data/evals.db for an absolute path; a PostgreSQL server is "
+            "written postgresql://user:password@host/database.",
         )
     if name in {"", ".", ":memory:"}:
         raise StoreError(
             f"{text!r} names no file. Several processes share the database, so it has to be one on disk.",
             hint=f"For something short-lived take a temporary file, such as {_SCHEME}/tmp/evals.db.",
         )
-    return Path(name).expanduser().absolute()
+    return _path(name)
+
+
+def _path(name: str) -> Path:
+    try:
+        path = Path(name).expanduser().absolute()
+    except RuntimeError:
+        raise StoreError(
+            f"The home folder in {name!r} is not known.", hint="Write the path of the folder in its place."
+        ) from None
+    if max(len(os.fsencode(part)) for part in path.parts) > _LONGEST_NAME:
+        raise StoreError(
+            f"AGENT_EVAL_DATABASE_URL has a name of more than {_LONGEST_NAME} bytes, which no file can have.",
+            hint=f"Write {_SCHEME}/data/evals.db, or the address of a PostgreSQL server.",
+        )
+    return path
 
 
 def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
@@ -74,9 +101,7 @@ def connect_existing(path: Path) -> sqlite3.Connection:
         StoreError: there is none, it is on a network, or it is not ours.
         sqlite3.Error: the file cannot be used.
     """
-    _refuse_networks(path)
-    if not path.exists():
-        raise StoreError(f"There is no database {path} yet.", hint="It is made when it is first used.")
+    require(path)
     connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=PATIENCE, isolation_level=None)
     try:
         refuse_strangers(connection, path)
@@ -86,9 +111,16 @@ def connect_existing(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def tables(connection: sqlite3.Connection) -> set[str]:
-    """The names of the tables that are there."""
-    return {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+def require(path: Path) -> None:
+    """Raises StoreError: there is no database yet, or it is on a network."""
+    _refuse_networks(path)
+    if not _exists(path):
+        raise StoreError(f"There is no database {path} yet.", hint="It is made when it is first used.")
+
+
+def is_empty(connection: sqlite3.Connection) -> bool:
+    """Whether nothing was made in the file yet."""
+    return connection.execute("SELECT 1 FROM sqlite_schema").fetchone() is None
 
 
 @contextmanager
@@ -166,26 +198,44 @@ def _make(path: Path) -> None:
         raise StoreError(
             f"The folder {path.parent} for the database cannot be made: {exc.strerror}."
         ) from exc
-    if path.exists():
+    if _exists(path):
         # Not opened here: closing any descriptor of a file drops all locks that this process holds on it, those of
         # SQLite included, and another process would take the log of a database away that is in use.
         if not os.access(path, os.R_OK | os.W_OK):
-            raise StoreError(
-                f"The database {path} cannot be opened for writing: {os.strerror(errno.EACCES)}."
-            )
+            raise _unusable(path, os.strerror(errno.EACCES))
         return
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:
         return
     except OSError as exc:
-        raise StoreError(f"The database {path} cannot be opened for writing: {exc.strerror}.") from exc
+        raise _unusable(path, exc.strerror) from exc
+
+
+def _exists(path: Path) -> bool:
+    """Raises StoreError where there is something else than a file: SQLite would wait for a pipe for ever."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as exc:
+        raise _unusable(path, exc.strerror) from exc
+    if not stat.S_ISREG(mode):
+        raise _unusable(path, "it is not a file")
+    return True
+
+
+def _unusable(path: Path, why: str | None) -> StoreError:
+    return StoreError(
+        f"The database {path} cannot be opened for writing: {why}.",
+        hint="It has to be a file, in a folder that this user may write to.",
+    )
 
 
 def refuse_strangers(connection: sqlite3.Connection, path: Path) -> None:
     """Before anything is changed in a file that somebody pointed us to by mistake."""
-    found = tables(connection)
-    if found and "schema_steps" not in found:
+    ours = connection.execute(_OUR_COLUMNS).fetchone()[0]
+    if not (ours or is_empty(connection)):
         raise StoreError(f"The database {path} belongs to another program.", hint="Choose another file.")
 
 
