@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from mcp_agent_eval.engine.llm.messages import Usage
-from mcp_agent_eval.engine.llm.names import ELSEWHERE, split
+from mcp_agent_eval.engine.llm.names import ELSEWHERE, OFFLINE, split
 from mcp_agent_eval.settings import Price
 
 NANO = 1_000_000_000
 NANO_PER_CENT = NANO // 100
-_FREE = ("offline", ELSEWHERE)
+_FREE = (OFFLINE, ELSEWHERE)
 """What costs us nothing: rules in this process, and agents that somebody else pays for."""
 
 _PROTOCOL = "-responses"

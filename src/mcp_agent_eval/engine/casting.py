@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from mcp_agent_eval.engine.attachments import with_tools
 from mcp_agent_eval.engine.catalogue import not_found
+from mcp_agent_eval.engine.llm.names import ELSEWHERE, split
 from mcp_agent_eval.engine.models import Models
 from mcp_agent_eval.engine.preflight import check_agent
 from mcp_agent_eval.engine.snapshot import Snapshot, layered
@@ -116,10 +117,7 @@ def _run(snapshot: Snapshot, agent: AgentDraft, models: Models) -> Run:
 
 def _agent_model(agent: AgentDraft, models: Models) -> str:
     """An agent that runs elsewhere has no model that we know of; its address stands for it."""
-    return f"{_ELSEWHERE}{agent.endpoint.host}" if agent.endpoint else models.name_for("agent", agent.model)
-
-
-_ELSEWHERE = "endpoint:"
+    return f"{ELSEWHERE}:{agent.endpoint.host}" if agent.endpoint else models.name_for("agent", agent.model)
 
 
 def _bare_run(snapshot: Snapshot) -> Run:
@@ -135,4 +133,4 @@ def _bare_run(snapshot: Snapshot) -> Run:
 
 def _needs(run: Run, models: Models) -> tuple[str, ...]:
     names = [name for name in (run.agent_model, run.persona_model, run.judge_model) if name]
-    return tuple(sorted({models.lane(name) for name in names if not name.startswith(_ELSEWHERE)}))
+    return tuple(sorted({models.lane(name) for name in names if split(name)[0] != ELSEWHERE}))

@@ -15,7 +15,7 @@ from mcp_agent_eval.engine.conversation import Conversation, Earlier, Ending
 from mcp_agent_eval.engine.journal import LeaseLost, Leaving, ModelAway, RunJournal
 from mcp_agent_eval.engine.judge import Judge
 from mcp_agent_eval.engine.lanes import Patience
-from mcp_agent_eval.engine.models import OFFLINE
+from mcp_agent_eval.engine.llm.names import OFFLINE
 from mcp_agent_eval.engine.scoring import Scored, evaluate
 from mcp_agent_eval.engine.snapshot import Snapshot
 from mcp_agent_eval.engine.stage import set_stage

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mcp_agent_eval.engine.llm.messages import Model
-from mcp_agent_eval.engine.llm.names import THROUGH, is_through, split
+from mcp_agent_eval.engine.llm.names import OFFLINE, THROUGH, is_through, split
 from mcp_agent_eval.errors import NotConfigured
 from mcp_agent_eval.settings import PREFIX, Settings
 from mcp_agent_eval.types import ModelRole
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from mcp_agent_eval.engine.llm.pydantic_ai import PydanticAiModel
     from mcp_agent_eval.engine.llm.retries import Gate, RetryPolicy
 
-OFFLINE = "offline"
 _DEFAULTS = {"openai": "gpt-5.4-mini", "anthropic": "claude-haiku-4-5"}
 _BASES = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com"}
 _POOLS = 16

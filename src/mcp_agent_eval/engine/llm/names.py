@@ -5,6 +5,9 @@ from __future__ import annotations
 THROUGH = "pydantic-ai"
 """What begins the names of models that are played through it."""
 
+OFFLINE = "offline"
+"""The model that plays by fixed rules, and is no LLM."""
+
 ELSEWHERE = "endpoint"
 """The provider of an agent that runs elsewhere, with its host as the name."""
 

@@ -7,12 +7,10 @@ from collections.abc import Iterator
 from opentelemetry.trace import SpanKind
 
 from mcp_agent_eval.engine.llm.messages import Message, Model, ModelReply, ModelRequest
-from mcp_agent_eval.engine.llm.names import split
+from mcp_agent_eval.engine.llm.names import ELSEWHERE, OFFLINE, split
 from mcp_agent_eval.engine.tracing.spans import Attributes, as_json, open_span, shows_text
 from mcp_agent_eval.types import Json
 
-_ELSEWHERE = "endpoint"
-_HERE = "offline"
 _KNOWN_AS = {
     "azure": "azure.ai.openai",
     "bedrock": "aws.bedrock",
@@ -32,11 +30,11 @@ async def completed(model: Model, request: ModelRequest) -> ModelReply:
         ModelError: as the model does.
     """
     provider, name = split(model.name)
-    operation = "invoke_agent" if provider == _ELSEWHERE else "chat"
+    operation = "invoke_agent" if provider == ELSEWHERE else "chat"
     with open_span(
         f"{operation} {name or provider}",
         _addressed(operation, provider, name or provider) | {"agent_eval.role": request.purpose},
-        kind=SpanKind.INTERNAL if provider == _HERE else SpanKind.CLIENT,
+        kind=SpanKind.INTERNAL if provider == OFFLINE else SpanKind.CLIENT,
     ) as span:
         if span.is_recording():
             span.set_attributes(_asked(request))
@@ -50,7 +48,7 @@ def _addressed(operation: str, provider: str, name: str) -> Attributes:
     return {
         "gen_ai.operation.name": operation,
         "gen_ai.provider.name": _KNOWN_AS.get(provider, provider),
-        "server.address" if provider == _ELSEWHERE else "gen_ai.request.model": name,
+        "server.address" if provider == ELSEWHERE else "gen_ai.request.model": name,
     }
 
 

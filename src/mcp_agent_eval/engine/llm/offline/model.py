@@ -10,11 +10,11 @@ import json
 from anyio.lowlevel import checkpoint
 
 from mcp_agent_eval.engine.llm.messages import Message, ModelReply, ModelRequest, Usage
+from mcp_agent_eval.engine.llm.names import OFFLINE
 from mcp_agent_eval.engine.llm.offline import agent, flow, judge, persona
 from mcp_agent_eval.engine.llm.offline.shape import fill
 from mcp_agent_eval.types import Json
 
-_NAME = "offline"
 _NOTE = "not an LLM"
 _STOP = "end_turn"
 
@@ -25,7 +25,7 @@ class OfflineModel:
     @property
     def name(self) -> str:
         """Always `offline`."""
-        return _NAME
+        return OFFLINE
 
     async def complete(self, request: ModelRequest) -> ModelReply:
         """Answer at once, and never fail."""
@@ -35,7 +35,7 @@ class OfflineModel:
         return ModelReply(
             message=message,
             usage=Usage(input=_tokens(sent), output=_tokens(_as_json(message))),
-            model=_NAME,
+            model=OFFLINE,
             stop=_STOP,
             sent=sent,
             received={"note": _NOTE, "stop": _STOP, **_as_json(message)},
@@ -70,7 +70,7 @@ def _shaped(schema: Json, text: str, yes: bool, numbers: tuple[int, ...] = ()) -
 def _sent(request: ModelRequest) -> Json:
     """The request as it would go over a wire, if there were one."""
     return {
-        "model": _NAME,
+        "model": OFFLINE,
         "note": _NOTE,
         "system": request.system,
         "messages": [_as_json(message) for message in request.messages],
