@@ -82,9 +82,12 @@ def _meant_by(address: Address) -> Iterator[Address]:
         yield address
     elif address.ipv4_mapped or address in _TRANSLATED:
         yield _last_32_bits(address)
+    elif address.sixtofour:
+        # Newer versions of Python do not count its network as global, older ones do.
+        yield address.sixtofour
     else:
         yield address
-        yield from (carried for carried in (address.sixtofour, *(address.teredo or ())) if carried)
+        yield from address.teredo or ()
 
 
 def _last_32_bits(address: IPv6Address) -> IPv4Address:
