@@ -312,9 +312,11 @@ async def test_what_a_provider_answers_is_told_for_what_it_is(status: int, body:
 
 
 async def test_a_provider_that_is_not_there_is_found() -> None:
-    [finding] = await ask(f"http://127.0.0.1:{free_port()}")
+    url = f"http://127.0.0.1:{free_port()}"
+    [finding] = await ask(url)
     assert finding.level == "fail"
     assert "could not be reached" in finding.message
+    assert f"at {url}/v1." in finding.message
 
 
 async def test_a_base_url_that_is_none_is_found() -> None:

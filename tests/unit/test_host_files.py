@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import sys
 from pathlib import Path
@@ -181,7 +182,37 @@ def test_a_file_that_cannot_be_read_is_told_of(home: Path, text: str) -> None:
     assert (only().level, "cannot be read" in only().message) == ("warn", True)
 
 
-@pytest.mark.parametrize("text", ["", "[]", '"text"', '{"mcpServers": []}'])
-def test_a_file_that_holds_something_else_names_nothing(home: Path, text: str) -> None:
+@pytest.mark.parametrize("text", ["", "\n", "{}", '{"mcpServers": null}', '{"theme": []}'])
+def test_a_file_without_servers_names_nothing(home: Path, text: str) -> None:
     write(home / ".cursor" / "mcp.json", text)
+    assert only().level == "ok"
+
+
+@pytest.mark.parametrize("text", ["[]", '"text"', '{"mcpServers": []}', '{"mcpServers": "x"}'])
+def test_a_file_of_the_wrong_shape_is_found(home: Path, text: str) -> None:
+    write(home / ".cursor" / "mcp.json", text)
+    assert only().level == "warn"
+    assert "mcp.json" in only().message
+
+
+def test_a_folder_in_the_place_of_a_file_is_found(home: Path) -> None:
+    (home / ".cursor" / "mcp.json").mkdir(parents=True)
+    assert (only().level, "cannot be read" in only().message) == ("warn", True)
+
+
+def test_a_value_that_does_not_fit_is_found_where_it_is_set(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENT_EVAL_RATE_LIMIT", "the shell's own")
+    wrong = {"AGENT_EVAL_WAIT_SECONDS": "abc", "AGENT_EVAL_JUDGE_MODEL": "offline"}
+    cursor(home, {"command": executable(home / "it"), "env": wrong})
+    command, variable = check_host_files()
+    assert (command.level, variable.level) == ("ok", "fail")
+    assert variable.message.startswith(f"{home / '.cursor' / 'mcp.json'}: AGENT_EVAL_WAIT_SECONDS: ")
+    assert os.environ["AGENT_EVAL_RATE_LIMIT"] == "the shell's own"
+
+
+def test_a_value_that_the_host_fills_in_is_left_to_it(home: Path) -> None:
+    env = {"AGENT_EVAL_WAIT_SECONDS": "${env:SECONDS}"}
+    cursor(home, {"command": executable(home / "it"), "env": env})
     assert only().level == "ok"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from mcp_agent_eval.cli.doctor.findings import Finding, fail, ok, warn
-from mcp_agent_eval.cli.doctor.variables import unknown_variables
+from mcp_agent_eval.cli.doctor.variables import misfits, unknown_variables
 from mcp_agent_eval.cli.hosts import COMMAND, NAME, this_installation
 from mcp_agent_eval.types import Json
 
@@ -41,12 +41,12 @@ class _Server(NamedTuple):
 
     name: str
     words: tuple[str, ...]
-    variables: tuple[str, ...]
+    variables: Mapping[str, str]
 
 
 def check_host_files() -> Iterator[Finding]:
     """Every entry that names this server, in every file that is there."""
-    found = [finding for file in host_files() if file.path.is_file() for finding in _check(file)]
+    found = [finding for file in host_files() if file.path.exists() for finding in _check(file)]
     yield from found or [
         ok(
             _ABOUT,
@@ -88,13 +88,25 @@ def _config_folder() -> Path:
 def _check(file: HostFile) -> Iterator[Finding]:
     try:
         content = _read(file.path)
-    except (OSError, ValueError) as exc:
+    except (OSError, ValueError, TypeError) as exc:
         message = f"{file.host}: {file.path} cannot be read ({type(exc).__name__})."
         yield warn(_ABOUT, message, "Correct it: a host that cannot read it starts no server.")
         return
+    yield from _check_shape(file, content)
     for server in _servers(content, file.section):
         yield _check_command(file, server)
+        own = {name: text for name, text in server.variables.items() if not _PLACEHOLDER.search(text)}
+        yield from misfits(own, str(file.path))
         yield from unknown_variables(server.variables, str(file.path))
+
+
+def _check_shape(file: HostFile, content: Json) -> Iterator[Finding]:
+    section: object = content.get(file.section)
+    if section is not None and not isinstance(section, Mapping):
+        message = (
+            f"{file.host}: {file.section} in {file.path} is not an object with a server under each name."
+        )
+        yield warn(_ABOUT, message, f"Correct it: {COMMAND} hosts shows how it has to look.")
 
 
 def _check_command(file: HostFile, server: _Server) -> Finding:
@@ -137,7 +149,8 @@ def _server(name: str, entry: Json) -> _Server | None:
         return None
     given: object = started.get("args")
     arguments = map(str, cast(list[object], given)) if isinstance(given, list) else ()
-    return _Server(name, (command, *arguments), tuple(_mapping(started.get("env"))))
+    env = _mapping(started.get("env"))
+    return _Server(name, (command, *arguments), {variable: str(value) for variable, value in env.items()})
 
 
 def _mapping(value: object) -> Json:
@@ -145,9 +158,12 @@ def _mapping(value: object) -> Json:
 
 
 def _read(path: Path) -> Json:
-    """TOML, or JSON with the comments and last commas that editors allow. Raises OSError and ValueError."""
+    """TOML, or JSON with the comments and last commas that editors allow. Raises OSError, ValueError and TypeError."""
     text = path.read_text(encoding="utf-8-sig")
     if path.suffix == ".toml":
         return tomllib.loads(text)
     bare = _COMMENT.sub(r"\1", text)
-    return _mapping(json.loads(_LAST_COMMA.sub(r"\1", bare) or "{}"))
+    content: object = json.loads(_LAST_COMMA.sub(r"\1", bare).strip() or "{}")
+    if not isinstance(content, Mapping):
+        raise TypeError("not an object")
+    return cast(Json, content)

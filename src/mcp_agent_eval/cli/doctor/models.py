@@ -53,7 +53,7 @@ async def _ask(settings: Settings, provider: str, models: Sequence[str]) -> list
     try:
         where, offered = await offered_models(settings, models[0])
     except ModelError as exc:
-        return [_unanswered(provider, exc)]
+        return [_unanswered(settings, provider, exc)]
     except EvalError as exc:
         return [fail(_PROVIDER, exc.message, exc.hint or "Correct the setting.")]
     return [_listed(model, where, offered) for model in models]
@@ -74,8 +74,10 @@ def _endings(listed: str) -> Iterator[str]:
     return ("/".join(parts[start:]) for start in range(len(parts)))
 
 
-def _unanswered(provider: str, exc: ModelError) -> Finding:
-    message = f"{exc.message}."
+def _unanswered(settings: Settings, provider: str, exc: ModelError) -> Finding:
+    own = settings.openai_base_url if provider == "openai" else settings.anthropic_base_url
+    where = settings.model_base_url or own
+    message = f"{exc.message}, at {where}." if where else f"{exc.message}."
     if exc.kind in _HARMLESS:
         return warn(_PROVIDER, message, "Whether the key is good is shown by the first run only.")
     if exc.kind == "auth":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 
@@ -13,6 +13,7 @@ from mcp_agent_eval.errors import NotConfigured
 from mcp_agent_eval.settings import PREFIX, Settings
 
 _ABOUT = "settings"
+_CORRECT = "Correct the variable; docs/settings.md says what it takes."
 
 
 def known_variables() -> list[str]:
@@ -24,17 +25,18 @@ def known_variables() -> list[str]:
 
 def read_settings() -> tuple[Settings, list[Finding]]:
     """The settings as far as they fit, and what does not."""
-    given = [name for name in os.environ if name.upper() in known_variables()]
-    misfits = {name: problem for name in given if (problem := _problem_with([name]))}
-    found = [_misfit(problem) for problem in misfits.values()]
-    good = [name for name in given if name not in misfits]
-    if together := _problem_with(good):
-        found.append(_misfit(together))
-        good = []
+    given = _known(os.environ)
+    good, problems = _fitting(given)
     with _only(good):
         settings = Settings.read()
-    found += unknown_variables(os.environ, "the environment")
+    found = [*map(_misfit, problems), *unknown_variables(os.environ, "the environment")]
     return settings, found or [ok(_ABOUT, _all_well(given))]
+
+
+def misfits(given: Mapping[str, str], where: str) -> Iterator[Finding]:
+    """What is wrong with variables that are set somewhere else."""
+    for problem in _fitting(_known(given))[1]:
+        yield fail(_ABOUT, f"{where}: {problem.message}", _CORRECT)
 
 
 def unknown_variables(names: Iterable[str], where: str) -> Iterator[Finding]:
@@ -63,12 +65,24 @@ def _all_well(given: Collection[str]) -> str:
 
 
 def _misfit(problem: NotConfigured) -> Finding:
-    return fail(_ABOUT, problem.message, "Correct the variable; docs/settings.md says what it takes.")
+    return fail(_ABOUT, problem.message, _CORRECT)
 
 
-def _problem_with(names: Collection[str]) -> NotConfigured | None:
+def _known(given: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in given.items() if name.upper() in known_variables()}
+
+
+def _fitting(given: Mapping[str, str]) -> tuple[dict[str, str], list[NotConfigured]]:
+    """The variables that hold, and what is wrong with the others: first each by itself, then together."""
+    misfits = {name: problem for name in given if (problem := _problem_with({name: given[name]}))}
+    good = {name: value for name, value in given.items() if name not in misfits}
+    together = _problem_with(good)
+    return ({}, [*misfits.values(), together]) if together else (good, [*misfits.values()])
+
+
+def _problem_with(given: Mapping[str, str]) -> NotConfigured | None:
     """What is wrong with these variables, all others being left out."""
-    with _only(names):
+    with _only(given):
         try:
             Settings.read()
         except NotConfigured as exc:
@@ -77,13 +91,17 @@ def _problem_with(names: Collection[str]) -> NotConfigured | None:
 
 
 @contextmanager
-def _only(names: Collection[str]) -> Generator[None]:
+def _only(given: Mapping[str, str]) -> Generator[None]:
     """The environment with no other variables of ours than these."""
-    known = known_variables()
-    hidden = {name: os.environ[name] for name in os.environ if name.upper() in known and name not in names}
-    for name in hidden:
-        del os.environ[name]
+    ours = _known(os.environ)
+    _replace(ours, given)
     try:
         yield
     finally:
-        os.environ.update(hidden)
+        _replace(given, ours)
+
+
+def _replace(old: Iterable[str], new: Mapping[str, str]) -> None:
+    for name in old:
+        del os.environ[name]
+    os.environ.update(new)
