@@ -10,6 +10,7 @@ import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from threading import Thread
+from threading import enumerate as threads
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from mcp_agent_eval import __version__
@@ -24,6 +25,7 @@ _EXPORTER = "OTEL_TRACES_EXPORTER"
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _SPOKEN = "http/protobuf"
+_SENDING = "spans on their way"
 _SECONDS = 1.5
 """How long anybody waits for a collector when something is closed; hosts do not wait for much longer."""
 
@@ -49,9 +51,10 @@ def flush_spans() -> None:
     from opentelemetry.trace import get_tracer_provider
 
     provider = get_tracer_provider()
-    if isinstance(provider, _Flushes):
+    # An earlier wait for a collector that is away is long enough for whoever comes after it.
+    if isinstance(provider, _Flushes) and not any(thread.name == _SENDING for thread in threads()):
         # A thread that may be left alone: a collector that is away is tried for ten seconds.
-        sending = Thread(target=provider.force_flush, daemon=True)
+        sending = Thread(target=provider.force_flush, name=_SENDING, daemon=True)
         sending.start()
         sending.join(_SECONDS)
 

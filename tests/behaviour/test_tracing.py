@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -28,10 +29,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from mcp_agent_eval import telemetry
 from mcp_agent_eval.backend.connect import connect
 from mcp_agent_eval.mcp_server.server import build_server
 from mcp_agent_eval.settings import Settings
-from mcp_agent_eval.telemetry import _is_wanted
+from mcp_agent_eval.telemetry import _is_wanted, flush_spans
 from tests.behaviour.clinic import CALLS_TOOL, create_clinic
 from tests.e2e.test_processes import start_raw
 from tests.provider import Provider, provider
@@ -425,6 +427,30 @@ async def test_a_server_that_is_told_to_stop_sends_what_it_has(tmp_path: Path) -
             process.send_signal(signal.SIGTERM)
             await anyio.to_thread.run_sync(process.wait)
     assert {"run", "turn persona", "chat zed"} <= set(spans.names())
+
+
+def test_a_collector_that_is_away_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Away:
+        """Stands for an exporter that tries again and again."""
+
+        def __init__(self) -> None:
+            self.asked = 0
+            self.back = threading.Event()
+
+        def force_flush(self) -> bool:
+            self.asked += 1
+            return self.back.wait(10)
+
+    provider = Away()
+    monkeypatch.setattr("opentelemetry.trace.get_tracer_provider", lambda: provider)
+    monkeypatch.setattr(telemetry, "_SECONDS", 0)
+    flush_spans()
+    flush_spans()
+    assert provider.asked == 1
+    provider.back.set()
+    for thread in threading.enumerate():
+        if thread.name == telemetry._SENDING:
+            thread.join()
 
 
 def test_without_the_extra_one_is_told_what_to_install_and_everything_goes_on() -> None:
