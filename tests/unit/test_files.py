@@ -257,6 +257,17 @@ def test_what_cannot_be_read_is_told_beside_what_can(tmp_path: Path) -> None:
     assert not found.whole
 
 
+def test_a_link_in_a_folder_that_leads_nowhere_is_told_beside_what_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("suites: [{name: S}]\n")
+    (tmp_path / "b.yaml").symlink_to(tmp_path / "gone.yaml")
+    found = read_files([str(tmp_path)], nothing)
+    assert [str(problem) for problem in found.problems] == [
+        f"{tmp_path / 'b.yaml'}: cannot be read: No such file or directory."
+    ]
+    assert [entry.name for entry in found.entries] == ["S"]
+    assert not found.whole
+
+
 @pytest.mark.parametrize("text", ["suites:\n  - name: S\n", '\n{"suites":\t[{"name": "S"}]}'])
 def test_standard_input_may_be_yaml_or_json(text: str) -> None:
     found = read_files(["-", "-"], text.encode)

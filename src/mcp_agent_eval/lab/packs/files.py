@@ -117,22 +117,36 @@ def _sources(name: str, stdin: Callable[[], bytes]) -> Iterator[Source | Problem
         return
     try:
         files = _files_in(File(name))
-        yield from (Source(str(file), file.read_bytes()) for file in files)
     except OSError as exc:
-        yield Problem(name, 0, (), f"cannot be read: {exc.strerror}.")
+        yield _unreadable(name, exc)
         return
+    yield from map(_source, files)
     if not files:
         yield Problem(name, 0, (), f"is a folder without any file that ends in {', '.join(_SUFFIXES)}.")
 
 
+def _source(file: File) -> Source | Problem:
+    try:
+        return Source(str(file), file.read_bytes())
+    except OSError as exc:
+        return _unreadable(str(file), exc)
+
+
+def _unreadable(name: str, exc: OSError) -> Problem:
+    return Problem(name, 0, (), f"cannot be read: {exc.strerror}.")
+
+
 def _files_in(path: File) -> list[File]:
-    """A file, or the files of a folder that evals can stand in, by name; hidden ones are left alone."""
+    """A file, or the files of a folder that evals can stand in, by name; hidden ones are left alone. A link that
+    leads nowhere is one of them: what it should lead to is missed."""
     if not path.is_dir():
         return [path]
     return sorted(
         file
         for file in path.iterdir()
-        if file.suffix.lower() in _SUFFIXES and not file.name.startswith(".") and file.is_file()
+        if file.suffix.lower() in _SUFFIXES
+        and not file.name.startswith(".")
+        and (file.is_file() or not file.exists())
     )
 
 
