@@ -1,9 +1,11 @@
-"""Tasks that go on beside a block and end with it."""
+"""Tasks that go on beside a block and end with it, and the signals that ask a process to end."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import signal
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 
 import anyio
 from anyio.abc import TaskGroup
@@ -22,3 +24,16 @@ async def background_tasks() -> AsyncGenerator[TaskGroup]:
         tasks.cancel_scope.cancel()
     if failure:
         raise failure
+
+
+def stop_signals() -> AbstractContextManager[AsyncIterator[signal.Signals]]:
+    """Signals by which this process is asked to end, in the place of what they do otherwise. Windows has none for an
+    event loop: there, Ctrl-C cancels what is under way."""
+    if sys.platform == "win32":
+        return nullcontext(_never())
+    return anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM)
+
+
+async def _never() -> AsyncGenerator[signal.Signals]:
+    await anyio.sleep_forever()
+    yield signal.SIGINT

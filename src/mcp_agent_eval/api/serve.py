@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
-import signal
 import socket
 from collections.abc import Callable, Generator
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
@@ -22,6 +22,7 @@ from mcp_agent_eval.api.mcp_path import Fork, McpApp
 from mcp_agent_eval.api.prefix import Prefix, Rooted
 from mcp_agent_eval.backend.connect import Connection, connect
 from mcp_agent_eval.backend.keyring import Keyring, open_keyring
+from mcp_agent_eval.background import stop_signals
 from mcp_agent_eval.errors import NotConfigured
 from mcp_agent_eval.settings import PREFIX, Settings
 
@@ -33,6 +34,9 @@ _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _MCP_HEADERS = ("Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name", "Mcp-Session-Id", "Last-Event-ID")
 _LAST_ANSWERS = 3
 """Seconds that requests have to end in when the server stops. The runs behind them go on elsewhere."""
+
+_ANOTHER_HOST = "Choose an address of this machine with --host, such as 127.0.0.1."
+_ANOTHER_PORT = "Choose another with --port, or 0 for any that is free."
 
 Announce = Callable[[str, bool], None]
 """Told the address, and whether anybody may call without a key."""
@@ -137,7 +141,7 @@ def _listening(host: str, port: int) -> Generator[socket.socket]:
     except OSError as exc:
         raise NotConfigured(
             f"Cannot listen on {host} port {port}: {exc.strerror or exc}.",
-            hint="Choose another with --port, or 0 for any that is free.",
+            hint=_ANOTHER_PORT if exc.errno in (errno.EADDRINUSE, errno.EACCES) else _ANOTHER_HOST,
         ) from None
     with listener:
         # Connections inherit it. asyncio sees to it only where a socket names TCP, and these leave it open; without
@@ -172,7 +176,7 @@ class _Server(uvicorn.Server):
 
 
 async def _stop_on_signal(server: uvicorn.Server, stop: Callable[[], None]) -> None:
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    with stop_signals() as signals:
         async for _ in signals:
             server.should_exit = True
             stop()
