@@ -7,15 +7,25 @@ import sys
 
 from mcp_agent_eval.telemetry import exported_spans
 
+_INTERRUPTED = 130
+_WAITING = """\
+MCP server on stdio: waiting for a host. Ctrl-C ends it; `mcp-agent-eval --help` lists the commands.
+"""
+
 
 def main() -> None:
     """Serve on stdio, or do what the arguments say."""
-    with exported_spans():
-        _main()
+    try:
+        with exported_spans():
+            _main()
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
 
 
 def _main() -> None:
     if len(sys.argv) == 1:
+        if sys.stdin and sys.stdin.isatty():
+            sys.stderr.write(_WAITING)
         # What is imported stays: to look through it for garbage again and again takes a tenth of the start.
         gc.disable()
         from mcp_agent_eval.mcp_server.server import serve_stdio

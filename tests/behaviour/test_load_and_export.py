@@ -482,10 +482,39 @@ def test_the_load_command_tells_every_error_and_exits_with_1(tmp_path: Path) -> 
 
 
 def test_the_export_command_says_what_keeps_it_from_writing(tmp_path: Path) -> None:
-    result = command(tmp_path, "export", "--output", "none/x.yaml")
+    (tmp_path / "a.yaml").write_text("personas: [{name: Maya, identity_prompt: You are Maya.}]")
+    command(tmp_path, "load", "a.yaml")
+    result = command(tmp_path, "export", "--output", "a.yaml/x.yaml")
     assert result.returncode == 1
-    assert "none/x.yaml" in result.stderr
+    assert "a.yaml/x.yaml" in result.stderr
     assert "Traceback" not in result.stderr
+    assert command(tmp_path, "export", "--output", "none/x.yaml").returncode == 0
+    assert (tmp_path / "none" / "x.yaml").exists()
     result = command(tmp_path, "export", "--suite", "S")
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == "mcp-agent-eval: There is no suite named 'S'. There are: none.\n"
+
+
+def test_looking_makes_no_database(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("personas: [{name: Maya, identity_prompt: You are Maya.}]")
+    result = command(tmp_path, "load", "a.yaml", "--dry-run")
+    assert (result.returncode, result.stdout.splitlines()[0]) == (0, "created persona 'Maya'")
+    assert result.stderr.startswith("There is no database at sqlite:///")
+    result = command(tmp_path, "export")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "AGENT_EVAL_DATABASE_URL" in result.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["a.yaml"]
+
+
+@pytest.mark.parametrize("arguments", [["load", ""], ["export", "--output", ""], ["export", "--suite", " "]])
+def test_an_empty_argument_is_a_mistake(tmp_path: Path, arguments: list[str]) -> None:
+    result = command(tmp_path, *arguments)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "is empty; leave it out if there is none." in result.stderr
+
+
+def test_what_is_loaded_gives_no_orders_to_a_build(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("personas: [{name: '##[error]x', identity_prompt: You are Maya.}]")
+    (tmp_path / "b.yaml").write_text("personas: [{name: '##[error]x', colour: red}]")
+    assert command(tmp_path, "load", "a.yaml").stdout.startswith("created persona '# #[error]x'")
+    assert "##[" not in command(tmp_path, "load", "b.yaml").stderr

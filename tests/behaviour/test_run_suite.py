@@ -21,7 +21,9 @@ import yaml
 from anyio.abc import Process
 from click.testing import CliRunner, Result
 from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
+from mcp_agent_eval.api.app import build_api
 from mcp_agent_eval.backend.connect import connect
 from mcp_agent_eval.cli.main import commands
 from mcp_agent_eval.lab.reports.results import verdict
@@ -33,6 +35,7 @@ from tests.contract.test_hosted_vendor import JUDGED, vendor
 from tests.legs import served
 from tests.provider import provider
 from tests.results import HOSTILE, junit
+from tests.running import running
 from tests.support import OFFLINE
 
 SUITE = "Harbour Dental calls"
@@ -175,6 +178,11 @@ def test_repeats_are_counted_case_by_case() -> None:
         [SUITE, "--fail-under", "101"],
         [SUITE, "--repeats", "0"],
         [SUITE, "--timeout", "0"],
+        [SUITE, "--timeout", "nan"],
+        [SUITE, "--fail-under", "nan"],
+        [SUITE, "--fail-under", "1/0"],
+        [SUITE, "--fail-under", "1e999999999"],
+        [""],
         [SUITE, "--json", "-", "--junit", "-"],
         [SUITE, "--junit", "evals/clinic.yaml/out.xml"],
         [SUITE, "--override", "absent.yaml"],
@@ -207,6 +215,33 @@ def test_what_the_engine_refuses_is_a_mistake_too(arguments: list[str], says: st
     result = loaded(*arguments)
     assert result.exit_code == 2
     assert says in result.stderr
+    assert "Stopping" not in result.stderr
+
+
+def test_a_suite_that_is_not_there_is_told_with_those_that_are() -> None:
+    loaded()
+    result = run_suite("Calls of the harbour")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines() == [
+        "mcp-agent-eval: There is no suite 'Calls of the harbour'.",
+        f"There are: '{SUITE}'. --load PATH loads evals from files first.",
+    ]
+
+
+def test_a_suite_without_cases_is_told_how_to_get_some(folder: Path) -> None:
+    (folder / "evals" / "clinic.yaml").write_text("suites: [{name: Empty}]", encoding="utf-8")
+    result = run_suite("Empty", "--load", "evals")
+    assert result.exit_code == 2
+    assert "The suite 'Empty' has no cases." in result.stderr
+    assert "--load PATH" in result.stderr
+
+
+def test_a_key_that_is_missing_is_asked_for_where_a_command_finds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_EVAL_AGENT_MODEL", "openai:m")
+    result = loaded()
+    assert result.exit_code == 2
+    assert "OPENAI_API_KEY" in result.stderr
+    assert result.stderr.splitlines()[-1] == "Add it to the environment of this command."
 
 
 def test_evals_with_mistakes_are_told_line_by_line_and_nothing_is_run(folder: Path) -> None:
@@ -236,12 +271,76 @@ def test_a_database_that_cannot_be_used_is_no_verdict(folder: Path) -> None:
     assert "is not a database" in result.stderr
 
 
+needs_a_full_device = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+
+
+def shell(line: str) -> subprocess.CompletedProcess[str]:
+    """The command in a shell, with the redirections that are written behind it."""
+    words = [sys.executable, "-m", "mcp_agent_eval", "run-suite", SUITE, "--load", "evals"]
+    command = f"{shlex.join(words)} --fail-under 0 {line}"
+    return subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+
+
+@needs_a_full_device
 def test_a_report_that_cannot_be_written_is_no_verdict(folder: Path) -> None:
-    (folder / "taken").mkdir()
-    result = loaded("--fail-under", "0", "--junit", "taken", "--json", "out.json")
+    result = loaded("--fail-under", "0", "--junit", "/dev/full", "--json", "out.json")
     assert result.exit_code == 3
-    assert "taken" in result.stderr
+    assert "/dev/full cannot be written: No space left on device." in result.stderr
     assert json.loads((folder / "out.json").read_text(encoding="utf-8"))["outcome"] == "passed"
+
+
+@needs_a_full_device
+@pytest.mark.parametrize("redirected", ["2>/dev/full", "2>&-", ">/dev/full", ">&-"])
+def test_what_is_said_is_no_more_than_a_help(folder: Path, redirected: str) -> None:
+    assert shell(f"--json out.json {redirected}").returncode == 0
+    assert json.loads((folder / "out.json").read_text(encoding="utf-8"))["outcome"] == "passed"
+
+
+@needs_a_full_device
+@pytest.mark.parametrize("redirected", [">/dev/full", ">&-", ">/dev/full 2>/dev/full"])
+def test_a_report_that_finds_no_standard_output_is_no_verdict(folder: Path, redirected: str) -> None:
+    done = shell(f"--json - --markdown out.md {redirected}")
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+    assert (folder / "out.md").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such shell")
+def test_a_reader_that_leaves_changes_no_verdict(folder: Path) -> None:
+    done = shell("--json out.json 2>&1 >/dev/null | head -n 1; ls out.json")
+    assert done.stdout.splitlines()[-1] == "out.json"
+
+
+def test_a_fault_of_ours_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_down(_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("mcp_agent_eval.cli.ci.command.evaluate", break_down)
+    result = loaded()
+    assert result.exit_code == 3
+    assert "ZeroDivisionError" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--junit", "evals"], "evals is a folder"),
+        (["--junit", "out.xml", "--json", "sub/../out.xml"], "Two reports have the same FILE"),
+        (["--junit", "evals/clinic.yaml/x"], "The folder evals/clinic.yaml cannot be made"),
+    ],
+)
+def test_a_place_for_a_report_is_looked_at_before_anything_is_run(arguments: list[str], says: str) -> None:
+    result = loaded(*arguments)
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert anyio.run(stored_runs) == []
+
+
+@pytest.mark.parametrize("option", ["--override", "--load", "--baseline", "--junit", "--json", "--markdown"])
+def test_a_variable_of_a_build_that_was_never_set_is_a_mistake(option: str) -> None:
+    result = run_suite(SUITE, option, "")
+    assert result.exit_code == 2
+    assert f"'{option}' is empty; leave it out if there is none." in result.stderr
 
 
 # --- Reports
@@ -298,27 +397,40 @@ def test_what_is_said_gives_no_orders_to_terminals_builds_or_readers(folder: Pat
     junit((folder / "junit.xml").read_bytes())
 
 
+def test_a_baseline_that_nothing_differs_from_is_told() -> None:
+    loaded("--json", "before.json")
+    assert "No case differs from the baseline." in run_suite(SUITE, "--baseline", "before.json").stderr
+
+
+@pytest.mark.parametrize("report", ["--json", "--markdown", "--junit"])
+def test_a_report_on_standard_output_gives_no_orders_to_a_build(folder: Path, report: str) -> None:
+    write_case(folder, name="##[error]##vso[x]###[y]", greeting="##[error]")
+    result = run_suite("Calls", "--load", "evals", report, "-")
+    assert "error" in result.stdout
+    assert not re.search(r"##\w*\[", result.stdout)
+
+
 # --- A terminal
 
 
-def test_a_terminal_shows_a_bar_in_place_of_lines(folder: Path) -> None:
+def on_a_terminal(*arguments: str, env: dict[str, str] | None = None) -> str:
+    """What the command shows on a terminal."""
     pty = pytest.importorskip("pty", reason="there are no pseudo-terminals here")
     ours, theirs = pty.openpty()
-    command = [
-        sys.executable,
-        "-m",
-        "mcp_agent_eval",
-        "run-suite",
-        SUITE,
-        "--load",
-        "evals",
-        "--fail-under",
-        "0",
-    ]
-    with subprocess.Popen(command, stderr=theirs, stdout=subprocess.DEVNULL) as process:
+    command = [sys.executable, "-m", "mcp_agent_eval", "run-suite", *arguments, "--fail-under", "0"]
+    given = {name: text for name, text in os.environ.items() if name not in ("NO_COLOR", "TERM")}
+    with subprocess.Popen(
+        command, stderr=theirs, stdout=subprocess.DEVNULL, env=given | {"TERM": "xterm"} | (env or {})
+    ) as process:
         os.close(theirs)
         shown = b"".join(_chunks(ours)).decode()
         assert process.wait(30) == 0
+    return shown
+
+
+def test_a_terminal_shows_a_bar_in_place_of_lines(folder: Path) -> None:
+    shown = on_a_terminal(SUITE, "--load", "evals")
+    assert "\x1b[32m" in shown
     assert re.search(rf"{SUITE}  \[#+\]  8/8", shown)
     assert "PASS  " not in shown
     assert "FAIL  No promises about whitening: 0 of 1 passed" in shown
@@ -382,6 +494,13 @@ async def test_runs_that_break_decide_nothing(folder: Path) -> None:
     assert "answered 401: no such key" in (errors[0].get("message") or "")
 
 
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_a_terminal_without_colours_gets_none(folder: Path, name: str, value: str) -> None:
+    shown = on_a_terminal(SUITE, "--load", "evals", env={name: value})
+    assert "\x1b[3" not in shown
+    assert ("PASS  " in shown) == (name == "TERM"), "a bar moves the cursor"
+
+
 async def test_what_is_not_over_in_time_is_cancelled_and_reported(folder: Path) -> None:
     async with provider(lambda _: "Hello.", open_gate=False) as running:
         arguments = (SUITE, "--load", "evals", "--timeout", "0.5", "--json", "out.json", "--repeats", "3")
@@ -434,6 +553,49 @@ async def test_it_works_over_an_api_elsewhere(folder: Path) -> None:
     assert done.returncode == 1, done.stderr.decode()
     assert (json.loads(done.stdout)["passed"], json.loads(done.stdout)["failed"]) == (6, 2)
     assert not (folder / "evals.db").exists()
+
+
+async def test_an_api_that_fails_in_the_middle_leaves_what_is_known(folder: Path) -> None:
+    starts: list[str] = []
+
+    async def failing(scope: Scope, receive: Receive, send: Send) -> None:
+        """The API until the suite is started a second time; then the key is good no more."""
+        if scope["path"].endswith("/run"):
+            starts.append(scope["path"])
+        revoked = JSONResponse({"error": "The key was revoked.", "code": "INVALID_KEY"}, status_code=401)
+        await (api if len(starts) < 2 else revoked)(scope, receive, send)
+
+    settings = Settings.read(database_url=f"sqlite:///{folder / 'theirs.db'}")
+    async with connect(settings) as link:
+        api = build_api(link.backend)
+        async with running(failing) as address:
+            env = os.environ | {"AGENT_EVAL_BACKEND": "hosted", "AGENT_EVAL_API_URL": address}
+            arguments = [SUITE, "--load", "evals", "--repeats", "2", "--fail-under", "50%", "--json", "-"]
+            command = [sys.executable, "-m", "mcp_agent_eval", "run-suite", *arguments]
+            done = await anyio.run_process(command, env=env, check=False)
+    assert done.returncode == 3, done.stderr.decode()
+    value = json.loads(done.stdout)
+    assert (value["planned"], value["passed"], value["failed"], value["outcome"]) == (16, 6, 2, "undecided")
+    assert "The key was revoked" in value["stopped"][0]
+
+
+async def test_a_process_that_carries_out_nothing_says_who_has_to(folder: Path) -> None:
+    env = os.environ | {"AGENT_EVAL_MAX_CONCURRENCY": "0"}
+    command = [
+        sys.executable,
+        "-m",
+        "mcp_agent_eval",
+        "run-suite",
+        SUITE,
+        "--load",
+        "evals",
+        "--timeout",
+        "0.1",
+    ]
+    done = await anyio.run_process(command, env=env, check=False)
+    assert done.returncode == 3
+    assert "`mcp-agent-eval worker` has to be running on the same database" in done.stderr.decode()
+    assert "Stopping: 8 runs are cancelled" in done.stderr.decode()
 
 
 class Told:

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from mcp_agent_eval.api.prefix import Prefix, Rooted
 from mcp_agent_eval.api.serve import _listening
 from mcp_agent_eval.cli.main import commands
+from mcp_agent_eval.errors import NotConfigured
 
 
 async def shows_its_path(scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,6 +51,20 @@ async def test_rest_is_told_the_prefix_as_asgi_has_it() -> None:
     async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
         for asked in ("/eval/agents", "/agents"):
             assert (await http.get(asked)).json() == ["/eval/agents", "/eval"]
+
+
+@pytest.mark.parametrize("port", ["99999", "-1"])
+def test_a_port_that_cannot_be_one_is_refused(port: str) -> None:
+    result = CliRunner().invoke(commands, ["serve", "--port", port])
+    assert result.exit_code == 2
+    assert "--port" in result.output
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
+def test_a_host_that_is_not_here_is_told_with_its_option(host: str) -> None:
+    with pytest.raises(NotConfigured) as caught, _listening(host, 0):
+        pass
+    assert "--host" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("path", ["a b", "/a?b", "/a//b", "https://example.com/eval", "/é"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import tempfile
 from collections.abc import Iterator
 from importlib import resources
@@ -13,6 +14,7 @@ import yaml
 
 from mcp_agent_eval.backend.base import Backend
 from mcp_agent_eval.backend.connect import connect
+from mcp_agent_eval.cli.ci.interruption import SIGNALLED, interruptible
 from mcp_agent_eval.cli.hosts import HOSTS, this_installation
 from mcp_agent_eval.lab.digest import statement
 from mcp_agent_eval.lab.packs.loading import load_pack
@@ -23,18 +25,26 @@ _WIDTH = 100
 _OFFLINE = "played by the offline model: deterministic, not an LLM"
 
 
-async def run_demo() -> None:
-    """Load the sample pack into a database of its own, run it as it is and with its override, and explain."""
-    with tempfile.TemporaryDirectory(prefix="agent-eval-demo-") as folder:
-        settings = Settings.read(
-            database_url=f"sqlite:///{Path(folder) / 'demo.db'}",
-            agent_model="offline",
-            persona_model="offline",
-            judge_model="offline",
-        )
-        async with connect(settings) as connection:
-            await _tell(connection.backend)
-    _show_configurations()
+async def run_demo() -> int:
+    """Load the sample pack into a database of its own, run it as it is and with its override, and explain. Returns
+    the exit code."""
+    caught: list[signal.Signals] = []
+    async with interruptible(caught):
+        with tempfile.TemporaryDirectory(prefix="agent-eval-demo-") as folder:
+            async with connect(_settings(Path(folder))) as connection:
+                await _tell(connection.backend)
+        _show_configurations()
+    return SIGNALLED + caught[0] if caught else 0
+
+
+def _settings(folder: Path) -> Settings:
+    """The defaults, whatever the environment says: it may name an API, a budget, or a worker elsewhere."""
+    return Settings.model_construct(
+        database_url=f"sqlite:///{folder / 'demo.db'}",
+        agent_model="offline",
+        persona_model="offline",
+        judge_model="offline",
+    )
 
 
 async def _tell(backend: Backend) -> None:

@@ -6,24 +6,33 @@ What is wrong with a file goes to standard error, one problem a line, in the for
 from __future__ import annotations
 
 import sys
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 import click
 
-from mcp_agent_eval.backend.connect import connect
+from mcp_agent_eval.backend.checkup import address, database_file
+from mcp_agent_eval.backend.connect import Connection, connect
+from mcp_agent_eval.cli.arguments import given
+from mcp_agent_eval.cli.streams import CannotWrite, say, write_bytes
+from mcp_agent_eval.errors import StoreError
 from mcp_agent_eval.lab.packs import export as exporting
 from mcp_agent_eval.lab.packs import loading as packs
 from mcp_agent_eval.lab.packs.entries import SECTIONS
 from mcp_agent_eval.lab.packs.files import Pack, read_files
+from mcp_agent_eval.lab.reports.texts import for_a_log
 from mcp_agent_eval.settings import Settings
 from mcp_agent_eval.types import Json
 
 STANDARD_OUTPUT = "-"
+_FIRST = "Check AGENT_EVAL_DATABASE_URL; `mcp-agent-eval load` makes a database where there is none."
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", callback=given)
 @click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 def load(files: tuple[str, ...], dry_run: bool) -> None:
     """Load agents, personas, tools, suites and cases from YAML or JSON files.
@@ -36,20 +45,29 @@ def load(files: tuple[str, ...], dry_run: bool) -> None:
         loaded = anyio.run(_load, pack, dry_run)
     except packs.LoadFailed as exc:
         for problem in exc.problems:
-            click.echo(str(problem), err=True)
+            say(str(problem))
         if exc.done.outcomes:
             _show(exc.done, dry_run)
-            click.echo(
-                "Correct the rest and load again: what is loaded already will be left alone.", err=True
-            )
+            say("Correct the rest and load again: what is loaded already will be left alone.")
         sys.exit(1)
     _show(loaded, dry_run)
 
 
 @click.command()
-@click.option("--suite", "suites", multiple=True, metavar="NAME", help="Only this suite; repeat it for more.")
 @click.option(
-    "--output", default=STANDARD_OUTPUT, metavar="FILE", help="Where to write. Standard output, unless given."
+    "--suite",
+    "suites",
+    multiple=True,
+    metavar="NAME",
+    callback=given,
+    help="Only this suite; repeat it for more.",
+)
+@click.option(
+    "--output",
+    default=STANDARD_OUTPUT,
+    metavar="FILE",
+    callback=given,
+    help="Where to write. Standard output, unless given.",
 )
 @click.option(
     "--format",
@@ -61,23 +79,47 @@ def export(suites: tuple[str, ...], output: str, format: exporting.Format | None
     pack = anyio.run(_export, suites)
     write(exporting.as_text(pack, format or _format_of(output)).encode(), output)
     counts = ", ".join(_counted(section, len(entries)) for section, entries in pack.items())
-    click.echo(f"Exported {counts or 'nothing'}.", err=True)
+    say(f"Exported {counts or 'nothing'}.")
 
 
 async def _load(pack: Pack, dry_run: bool) -> packs.Loaded:
-    async with connect(Settings.read()) as connection:
+    async with _looked_at() if dry_run else connect(Settings.read()) as connection:
         return await packs.load(connection.backend, pack, dry_run=dry_run)
 
 
 async def _export(suites: tuple[str, ...]) -> Json:
-    async with connect(Settings.read()) as connection:
+    settings = Settings.read()
+    if missing := _missing_database(settings):
+        raise StoreError(f"There is no database at {missing}.", hint=_FIRST)
+    async with connect(settings) as connection:
         return await exporting.export(connection.backend, suites or None)
+
+
+@asynccontextmanager
+async def _looked_at() -> AsyncGenerator[Connection]:
+    """What a dry run compares with. Looking makes no database: one that is not there is an empty one, elsewhere."""
+    settings = Settings.read()
+    if (missing := _missing_database(settings)) is None:
+        async with connect(settings) as connection:
+            yield connection
+        return
+    say(f"There is no database at {missing} yet.")
+    with tempfile.TemporaryDirectory(prefix="agent-eval-") as folder:
+        empty = settings.model_copy(update={"database_url": f"sqlite:///{Path(folder) / 'empty.db'}"})
+        async with connect(empty) as connection:
+            yield connection
+
+
+def _missing_database(settings: Settings) -> str | None:
+    """Where a database file should be that is not there."""
+    file = database_file(settings) if settings.backend == "embedded" else None
+    return address(settings) if file and not file.exists() else None
 
 
 def _show(loaded: packs.Loaded, dry_run: bool) -> None:
     """What changed, one noun a line, and the numbers."""
     for line in loaded.in_words():
-        click.echo(line)
+        click.echo(for_a_log(line))
     actions = [outcome.action for outcome in loaded.outcomes]
     numbers = ", ".join(f"{actions.count(action)} {action}" for action in ("created", "updated", "unchanged"))
     click.echo(f"{numbers}. This was a dry run: nothing was written." if dry_run else f"{numbers}.")
@@ -92,16 +134,22 @@ def _format_of(output: str) -> exporting.Format:
 
 
 def write(content: bytes, output: str) -> None:
-    """Write to a file, or to standard output if that is `-`: bytes, since neither encoding nor line breaks are for a
-    terminal to choose.
+    """Write to a file, with its folder, or to standard output if that is `-`: bytes, since neither encoding nor line
+    breaks are for a terminal to choose.
 
     Raises:
-        click.FileError: it cannot be written.
+        CannotWrite: it cannot be written.
     """
     if output == STANDARD_OUTPUT:
-        sys.stdout.buffer.write(content)
+        write_bytes(content)
         return
     try:
+        make_folder(Path(output))
         Path(output).write_bytes(content)
     except OSError as exc:
-        raise click.FileError(output, exc.strerror) from None
+        raise CannotWrite(output, exc.strerror) from None
+
+
+def make_folder(file: Path) -> None:
+    """Make the folder that a file is to be in. Raises OSError."""
+    file.parent.mkdir(parents=True, exist_ok=True)

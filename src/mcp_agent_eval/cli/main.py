@@ -16,6 +16,7 @@ from mcp_agent_eval.cli.files import export, load
 from mcp_agent_eval.cli.hosts import hosts
 from mcp_agent_eval.cli.keys import keys
 from mcp_agent_eval.cli.refusals import tell
+from mcp_agent_eval.cli.streams import UNTOLD, is_of_a_stream, is_plain, say, settle, unwritable
 from mcp_agent_eval.cli.upkeep import backup, prune
 from mcp_agent_eval.cli.worker import worker
 from mcp_agent_eval.errors import EvalError
@@ -24,14 +25,18 @@ from mcp_agent_eval.settings import Settings
 
 @click.group()
 @click.version_option(__version__, prog_name="mcp-agent-eval")
-def commands() -> None:
+@click.pass_context
+def commands(context: click.Context) -> None:
     """Test, debug and tune conversational agents. Without a command: the MCP server on stdio."""
+    if is_plain():
+        context.color = False
 
 
 @commands.command()
-def demo() -> None:
+@click.pass_context
+def demo(context: click.Context) -> None:
     """Run a sample suite with the offline model: no key, no network, nothing left behind."""
-    anyio.run(run_demo)
+    context.exit(anyio.run(run_demo))
 
 
 def _prefix(_: click.Context, __: click.Parameter, path: str) -> str:
@@ -44,7 +49,14 @@ def _prefix(_: click.Context, __: click.Parameter, path: str) -> str:
 
 @commands.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8765, show_default=True, help="Port to listen on; 0 takes any that is free.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    metavar="PORT",
+    default=8765,
+    show_default=True,
+    help="Port to listen on; 0 takes any that is free.",
+)
 @click.option(
     "--root-path",
     default="",
@@ -82,3 +94,10 @@ def main() -> None:
     except EvalError as exc:
         tell(exc)
         sys.exit(1)
+    except OSError as exc:
+        if not is_of_a_stream(exc):
+            raise
+        say(unwritable(exc).format_message())
+        sys.exit(UNTOLD)
+    finally:
+        settle()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import click
+import re
 
+from mcp_agent_eval.cli.streams import say
 from mcp_agent_eval.errors import EvalError
+
+_OF_A_HOST = re.compile("the `env` of this (MCP )?server in your host's configuration")
+"""Where hints, which are written for assistants, have variables set."""
 
 
 def tell(exc: EvalError) -> None:
     """In one or two lines, on standard error."""
-    click.echo(f"mcp-agent-eval: {exc.message}", err=True)
+    say(f"mcp-agent-eval: {exc.message}")
     if exc.hint:
-        click.echo(exc.hint, err=True)
+        say(_OF_A_HOST.sub("the environment of this command", exc.hint))

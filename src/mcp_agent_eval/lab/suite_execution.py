@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import Protocol
 
 import anyio
 
 from mcp_agent_eval.backend.base import Backend
-from mcp_agent_eval.errors import RunFinished
+from mcp_agent_eval.errors import EvalError, RunFinished
 from mcp_agent_eval.lab.packs.patience import patiently
 from mcp_agent_eval.lab.waiting import wait_until_final
 from mcp_agent_eval.types import Json, Run, SuiteRun
@@ -43,6 +44,8 @@ class SuiteExecution:
         self._repeats = repeats
         self._watcher = watcher
         self._started: list[str] = []
+        self._seen: dict[str, SuiteRun] = {}
+        self._ended: dict[str, Run] = {}
         self._told: set[str] = set()
 
     async def carry_out(self) -> None:
@@ -69,8 +72,14 @@ class SuiteExecution:
         for id in self._started:
             await self._settled(id)
 
+    @property
+    def has_started(self) -> bool:
+        """Whether there is anything to look at."""
+        return bool(self._started)
+
     async def suite_runs(self) -> list[SuiteRun]:
-        """All that were started, each with its runs as far as they are known now."""
+        """All that were started, each with its runs as far as they are known now, or as they were last seen where
+        they can be read no more."""
         return [await self._whole(id) for id in self._started]
 
     async def _start(self) -> str:
@@ -78,6 +87,7 @@ class SuiteExecution:
         with anyio.CancelScope(shield=True):
             started = await self._backend.start_suite_run(self._suite_id, agent_overrides=self._overrides)
             self._started.append(started.suite_run_id)
+            self._seen[started.suite_run_id] = started
             self._told.clear()
         await anyio.lowlevel.checkpoint()
         return self._started[-1]
@@ -98,14 +108,20 @@ class SuiteExecution:
         for run in suite_run.runs:
             if run.is_final and run.id not in self._told:
                 self._told.add(run.id)
-                self._watcher.ended(await self._judged(run))
+                self._ended[run.id] = await self._judged(run)
+                self._watcher.ended(self._ended[run.id])
 
     async def _read(self, id: str) -> SuiteRun:
-        return await patiently(lambda: self._backend.suite_run(id))
+        self._seen[id] = await patiently(lambda: self._backend.suite_run(id))
+        return self._seen[id]
 
     async def _whole(self, id: str) -> SuiteRun:
-        suite_run = await self._read(id)
-        return suite_run.model_copy(update={"runs": [await self._judged(run) for run in suite_run.runs]})
+        with suppress(EvalError):
+            for run in (await self._read(id)).runs:
+                if run.is_final and run.id not in self._ended:
+                    self._ended[run.id] = await self._judged(run)
+        seen = self._seen[id]
+        return seen.model_copy(update={"runs": [self._ended.get(run.id, run) for run in seen.runs]})
 
     async def _judged(self, run: Run) -> Run:
         """The run with its evaluation, which not every API tells with its suite run, or leaves to a judge of ours."""

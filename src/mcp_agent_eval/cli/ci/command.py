@@ -5,19 +5,24 @@ Everything that is said goes to standard error; standard output is for a report 
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable
 from fractions import Fraction
+from traceback import format_exc
 from typing import Any, TypeVar
 
 import anyio
 import click
 
+from mcp_agent_eval.cli.arguments import a_number, given
 from mcp_agent_eval.cli.ci.evaluation import Order, evaluate
+from mcp_agent_eval.cli.ci.interruption import SIGNALLED
 from mcp_agent_eval.cli.ci.lines import show_result
 from mcp_agent_eval.cli.ci.outputs import Outputs
 from mcp_agent_eval.cli.files import STANDARD_OUTPUT
 from mcp_agent_eval.cli.refusals import tell
+from mcp_agent_eval.cli.streams import UNTOLD, CannotWrite, say
 from mcp_agent_eval.errors import (
     AmbiguousReference,
     ConsentNeeded,
@@ -28,13 +33,15 @@ from mcp_agent_eval.errors import (
     NotSupported,
     Unauthorized,
 )
-from mcp_agent_eval.lab.reports.baseline import changes, read_baseline
+from mcp_agent_eval.lab.reports.baseline import Baseline, changes, read_baseline
 from mcp_agent_eval.lab.reports.results import Outcome
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 _CODES: dict[Outcome, int] = {"passed": 0, "failed": 1, "undecided": 3}
-_MISTAKEN, _IMPOSSIBLE, _SIGNALLED = 2, 3, 128
+_MISTAKEN = 2
+_RATE = re.compile(r"(\d{1,3}(\.\d{0,9})?|\.\d{1,9})%?", re.ASCII)
+_NO_SHARE = "{!r} is not a share of runs: give 0.9, or 90%."
 _MISTAKES = (
     InvalidInput,
     NotConfigured,
@@ -50,23 +57,24 @@ _MISTAKES = (
 def _percent(_: click.Context, __: click.Parameter, text: str) -> float:
     """A share of runs as people write it: 0.9, 90 and 90% are the same. Nobody wants one run in a hundred, so 1 is
     all of them."""
-    try:
-        given = Fraction(text.removesuffix("%"))
-    except ValueError:
-        given = Fraction(-1)
-    percent = given if given > 1 or text.endswith("%") else given * 100
-    if not 0 <= percent <= 100:
-        raise click.BadParameter(f"{text!r} is no share of runs: give 0.9, or 90%.")
+    if not _RATE.fullmatch(text):
+        raise click.BadParameter(_NO_SHARE.format(text))
+    share = Fraction(text.removesuffix("%"))
+    percent = share if share > 1 or text.endswith("%") else share * 100
+    if percent > 100:
+        raise click.BadParameter(_NO_SHARE.format(text))
     return float(percent)
 
 
 def _report(name: str, help: str) -> Callable[[_Command], _Command]:
     """An option for a report, with a file or without."""
-    return click.option(name, metavar="[FILE]", is_flag=False, flag_value=STANDARD_OUTPUT, help=help)
+    return click.option(
+        name, metavar="[FILE]", is_flag=False, flag_value=STANDARD_OUTPUT, callback=given, help=help
+    )
 
 
 @click.command("run-suite")
-@click.argument("suite")
+@click.argument("suite", callback=given)
 @click.option(
     "--fail-under",
     metavar="RATE",
@@ -88,6 +96,7 @@ def _report(name: str, help: str) -> Callable[[_Command], _Command]:
     "overrides",
     multiple=True,
     metavar="FIELD=VALUE",
+    callback=given,
     help="A field of the agent to replace, for these runs only; FIELD=@FILE takes it from a file. Repeat it for more, "
     "or give all of them as JSON or in a YAML or JSON file.",
 )
@@ -96,16 +105,23 @@ def _report(name: str, help: str) -> Callable[[_Command], _Command]:
     "files",
     multiple=True,
     metavar="PATH",
+    callback=given,
     help="Load evals from this file or folder first; repeat it for more.",
 )
 @click.option(
     "--timeout",
     metavar="SECONDS",
     type=click.FloatRange(0, min_open=True),
+    callback=a_number,
     help="Cancel what is not over after this time.",
 )
 @click.option("--allow-real-tools", is_flag=True, help="Let tools act that are not mocked.")
-@click.option("--baseline", metavar="FILE", help="An earlier --json report, to show what changed since.")
+@click.option(
+    "--baseline",
+    metavar="FILE",
+    callback=given,
+    help="An earlier --json report, to show what changed since.",
+)
 @_report("--junit", "Write JUnit XML.")
 @_report("--json", "Write everything as JSON.")
 @_report("--markdown", "Write a summary, for a comment on a pull request.")
@@ -138,26 +154,36 @@ def run_suite(
       130  interrupted; what was running was cancelled (143 when terminated)
     """
     outputs = Outputs(junit, json, markdown)
-    outputs.prepare()
     order = Order(suite, fail_under, repeats, overrides, files, timeout, allow_real_tools)
     context.exit(_run(order, baseline, outputs))
 
 
 def _run(order: Order, baseline: str | None, outputs: Outputs) -> int:
-    """The exit code; what there is to say is said."""
+    """The exit code; what there is to say is said. Nothing may end with another one, least of all with that of a
+    suite of which too few runs passed."""
     try:
-        before = read_baseline(baseline) if baseline else None
-        result, stop = anyio.run(evaluate, order)
+        outputs.prepare()
+        return _evaluated(order, read_baseline(baseline) if baseline else None, outputs)
+    except click.UsageError:
+        raise
     except EvalError as exc:
         tell(exc)
-        return _MISTAKEN if isinstance(exc, _MISTAKES) else _IMPOSSIBLE
+        return _MISTAKEN if isinstance(exc, _MISTAKES) else UNTOLD
+    except CannotWrite as exc:
+        say(exc.format_message())
+        return UNTOLD
     except KeyboardInterrupt:
-        return _SIGNALLED + signal.SIGINT
-    changed = [] if before is None else list(changes(before, result))
-    show_result(result, changed)
+        return SIGNALLED + signal.SIGINT
+    except Exception:
+        say(f"mcp-agent-eval: This is a fault of ours, please report it.\n{format_exc()}")
+        return UNTOLD
+
+
+def _evaluated(order: Order, before: Baseline | None, outputs: Outputs) -> int:
+    result, stop = anyio.run(evaluate, order)
+    changed = None if before is None else list(changes(before, result))
     try:
-        outputs.write(result, changed)
-    except click.FileError as exc:
-        exc.show()
-        return _IMPOSSIBLE
-    return _SIGNALLED + stop.signal if stop and stop.signal else _CODES[result.outcome]
+        outputs.write(result, changed or ())
+    finally:
+        show_result(result, changed)
+    return SIGNALLED + stop.signal if stop and stop.signal else _CODES[result.outcome]

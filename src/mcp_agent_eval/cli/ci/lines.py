@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import click
-
+from mcp_agent_eval.cli.streams import say
 from mcp_agent_eval.lab.reports.baseline import Change
 from mcp_agent_eval.lab.reports.reasons import reasons
 from mcp_agent_eval.lab.reports.results import CaseResult, SuiteResult, Verdict, case_name, score, verdict
-from mcp_agent_eval.lab.reports.texts import for_a_log, one_line
+from mcp_agent_eval.lab.reports.texts import one_line
 from mcp_agent_eval.lab.reports.wording import figures, headline
 from mcp_agent_eval.types import Run
 
@@ -23,11 +22,6 @@ _MARKS: dict[Verdict, tuple[str, str]] = {
 _COLOURS = {"passed": "green", "failed": "red", "undecided": "yellow"}
 
 
-def say(line: str, colour: str | None = None) -> None:
-    """A line that begins with words of ours, and can make neither a terminal nor a build do anything."""
-    click.secho(for_a_log(line), err=True, fg=colour)
-
-
 def run_line(run: Run) -> str:
     """A run that has ended."""
     word, _ = _MARKS[verdict(run)]
@@ -36,12 +30,15 @@ def run_line(run: Run) -> str:
     return f"{word}  {one_line(case_name(run))} ({points}{seconds}, run {run.id})"
 
 
-def show_result(result: SuiteResult, changes: Sequence[Change]) -> None:
-    """The cases that are not good with their reasons, what changed, and the figures."""
+def show_result(result: SuiteResult, changes: Sequence[Change] | None) -> None:
+    """The cases that are not good with their reasons, what changed since a baseline if there was one, and the
+    figures."""
     for case in result.cases:
         if not case.is_good:
             _show_case(case)
-    for change in changes:
+    if changes is not None and not changes:
+        say("No case differs from the baseline.")
+    for change in changes or ():
         say(f"Changed: {one_line(change.case)}: {change.in_words()}")
     say(f"Suite {one_line(result.suite)}: {result.outcome}", _COLOURS[result.outcome])
     for line in (headline(result), *figures(result)):

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import click
 
-from mcp_agent_eval.cli.files import STANDARD_OUTPUT, write
+from mcp_agent_eval.cli.files import STANDARD_OUTPUT, make_folder, write
+from mcp_agent_eval.cli.streams import CannotWrite, say
 from mcp_agent_eval.lab.packs.json_text import write_json
 from mcp_agent_eval.lab.reports.baseline import Change
 from mcp_agent_eval.lab.reports.json_report import as_json
@@ -36,19 +37,22 @@ class Outputs:
         """Refuse what cannot be written before anything is paid for, and make the folders.
 
         Raises:
-            click.ClickException: two of them share standard output, or a folder cannot be made.
+            click.UsageError: two of them share a place, a folder cannot be made, or a file cannot be written.
         """
         given = [output for output in (self.junit, self.json, self.markdown) if output]
         if given.count(STANDARD_OUTPUT) > 1:
             raise click.UsageError("Only one report can go to standard output.")
-        for output in given:
-            _make_folder(output)
+        files = [Path(output) for output in given if output != STANDARD_OUTPUT]
+        for file in files:
+            _check(file)
+        if len({file.resolve() for file in files}) < len(files):
+            raise click.UsageError("Two reports have the same FILE: the second would replace the first.")
 
     def write(self, result: SuiteResult, changes: Sequence[Change]) -> None:
         """All of them, and the summary of a job on GitHub Actions.
 
         Raises:
-            click.FileError: one cannot be written; the others are.
+            CannotWrite: one cannot be written; the others are.
         """
         failures = [
             exc for output, content in self._contents(result, changes) if (exc := _tried(content, output))
@@ -71,18 +75,22 @@ def _for_a_log(json: str) -> str:
     return _NEIGHBOUR.sub(r"\\u0023", json)
 
 
-def _make_folder(output: str) -> None:
-    folder = Path(output).parent
+def _check(file: Path) -> None:
+    """Whether a file can be written, as far as that can be told without a trace."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(file)
     except OSError as exc:
-        raise click.BadParameter(f"The folder {folder} cannot be made: {exc.strerror}.") from None
+        raise click.UsageError(f"The folder {file.parent} cannot be made: {exc.strerror}.") from None
+    if file.is_dir():
+        raise click.UsageError(f"{file} is a folder: a report needs the name of a file.")
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise click.UsageError(f"{file} may not be written.")
 
 
-def _tried(content: bytes, output: str) -> click.FileError | None:
+def _tried(content: bytes, output: str) -> CannotWrite | None:
     try:
         write(content, output)
-    except click.FileError as exc:
+    except CannotWrite as exc:
         return exc
     return None
 
@@ -94,4 +102,4 @@ def _add_to_summary(markdown: str) -> None:
             with Path(file).open("a", encoding="utf-8") as summary:
                 summary.write(markdown)
         except OSError as exc:
-            click.echo(f"{SUMMARY} cannot be written: {exc.strerror}.", err=True)
+            say(f"{SUMMARY} cannot be written: {exc.strerror}.")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import click
 from anyio import current_time
 
 from mcp_agent_eval.cli.ci.lines import run_line, say
+from mcp_agent_eval.cli.streams import has_no_cursor
 from mcp_agent_eval.lab.reports.texts import one_line
 from mcp_agent_eval.lab.suite_execution import Watcher
 from mcp_agent_eval.types import Run, SuiteRun
@@ -23,12 +24,17 @@ _SILENCE = 60.0
 @contextmanager
 def progress(runs: int, suite: str) -> Generator[Watcher]:
     """Whoever is to be told of so many runs."""
-    if not sys.stderr.isatty():
+    if not _is_terminal():
         yield Lines()
         return
     with click.progressbar(length=runs, label=one_line(suite, _LABEL), file=sys.stderr, show_pos=True) as bar:
         bar.render_progress()
         yield _Bar(bar)
+
+
+def _is_terminal() -> bool:
+    """Whether there is one on which a line can be written again and again."""
+    return bool(sys.stderr) and sys.stderr.isatty() and not has_no_cursor()
 
 
 class Lines:
@@ -58,7 +64,8 @@ class _Bar:
         self._bar = bar
 
     def ended(self, run: Run) -> None:
-        self._bar.update(1)
+        with suppress(OSError):
+            self._bar.update(1)
 
     def going(self, suite_run: SuiteRun) -> None:
         """A bar that stands still says enough."""

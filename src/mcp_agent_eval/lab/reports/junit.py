@@ -3,12 +3,16 @@ one test case for each run, at most one failure or error in each."""
 
 from __future__ import annotations
 
+import re
 from xml.etree import ElementTree as Xml
 
 from mcp_agent_eval.lab.reports.reasons import headline, reasons
 from mcp_agent_eval.lab.reports.results import CaseResult, SuiteResult, Verdict, score, verdict
 from mcp_agent_eval.types import Run, SuiteRun
 from mcp_agent_eval.types.lines import visible
+
+_NEIGHBOUR = re.compile(b"##")
+"""In a build's log, ##[ would be the start of an order."""
 
 
 def as_junit(result: SuiteResult) -> bytes:
@@ -18,7 +22,8 @@ def as_junit(result: SuiteResult) -> bytes:
         root.append(_suite(result, suite_run, position))
     _keep_to_what_xml_allows(root)
     Xml.indent(root)
-    return Xml.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    document = Xml.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    return _NEIGHBOUR.sub(b"#&#35;", document)
 
 
 def _suite(result: SuiteResult, suite_run: SuiteRun, position: int) -> Xml.Element:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from mcp_agent_eval.lab.reports.baseline import Change
 from mcp_agent_eval.lab.reports.reasons import reasons
 from mcp_agent_eval.lab.reports.results import CaseResult, SuiteResult, score, verdict
-from mcp_agent_eval.lab.reports.texts import one_line
+from mcp_agent_eval.lab.reports.texts import for_a_log, one_line
 from mcp_agent_eval.lab.reports.wording import figures, headline
 
 MOST_CHARACTERS = 60_000
@@ -34,7 +34,7 @@ def as_markdown(result: SuiteResult, changes: Sequence[Change] = ()) -> str:
     ]
     if changes:
         parts.append("\n".join(["Changed since the baseline:", "", *map(_change, changes)]))
-    return "\n\n".join(_fitting(parts, list(_failures(result)))) + "\n"
+    return for_a_log("\n\n".join(_fitting(parts, list(_failures(result)))) + "\n")
 
 
 def code(text: str) -> str:
