@@ -577,6 +577,8 @@ async def test_an_api_that_fails_in_the_middle_leaves_what_is_known(folder: Path
     value = json.loads(done.stdout)
     assert (value["planned"], value["passed"], value["failed"], value["outcome"]) == (16, 6, 2, "undecided")
     assert "The key was revoked" in value["stopped"][0]
+    assert "could not be cancelled, and may go on" in value["stopped"][0]
+    assert b"Without a verdict: 8 never started." in done.stderr
 
 
 async def test_a_process_that_carries_out_nothing_says_who_has_to(folder: Path) -> None:
@@ -596,6 +598,13 @@ async def test_a_process_that_carries_out_nothing_says_who_has_to(folder: Path) 
     assert done.returncode == 3
     assert "`mcp-agent-eval worker` has to be running on the same database" in done.stderr.decode()
     assert "Stopping: 8 runs are cancelled" in done.stderr.decode()
+
+
+def test_a_single_run_that_is_cancelled_is_told_as_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_EVAL_MAX_CONCURRENCY", "0")
+    write_case(folder)
+    result = run_suite("Calls", "--load", "evals", "--timeout", "0.1")
+    assert "Stopping: 1 run is cancelled; what is under way ends at the next turn." in result.stderr
 
 
 class Told:

@@ -99,6 +99,11 @@ def test_runs_that_were_never_started_are_runs_without_a_verdict() -> None:
     assert "4 never started" in " ".join(figures(result(started, repeats=3)))
 
 
+def test_runs_that_were_started_and_never_seen_are_told_apart_from_those_that_were_not_started() -> None:
+    unseen = suite_run(run(A, True), run(B, True)).model_copy(update={"runs": []})
+    assert "Without a verdict: 2 unknown, 2 never started." in " ".join(figures(result(unseen, repeats=2)))
+
+
 def test_a_suite_that_never_started_decides_nothing() -> None:
     nothing = result(repeats=3, fail_under=0.0)
     assert (nothing.planned, nothing.outcome) == (6, "undecided")

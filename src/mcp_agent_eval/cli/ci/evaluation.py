@@ -135,7 +135,7 @@ async def _refuse_real_tools(backend: Backend, suite_id: str, overrides: Json) -
 async def _carry_out(execution: SuiteExecution, timeout: float | None) -> Stop | None:
     """All repeats. What is left when they are cut short is cancelled: nobody would look at what it costs."""
     caught: list[signal.Signals] = []
-    why, cancelled = f"after the {timeout or 0:g} seconds of --timeout", 0
+    why, rest = f"after the {timeout or 0:g} seconds of --timeout", ""
     try:
         async with interruptible(caught):
             with anyio.move_on_after(timeout):
@@ -147,21 +147,22 @@ async def _carry_out(execution: SuiteExecution, timeout: float | None) -> Stop |
         why = f"since it could not be followed any more ({exc.message.rstrip('.')})"
     finally:
         if why:
-            cancelled = await _cancel(execution, _AFTER_A_SIGNAL if caught else _AFTER_THE_TIMEOUT)
+            rest = await _cancel(execution, _AFTER_A_SIGNAL if caught else _AFTER_THE_TIMEOUT)
     if not why:
         return None
     why = f"by {caught[0].name}" if caught else why
-    return Stop(f"Stopped {why}; runs that were not over and were cancelled: {cancelled}.", *caught[:1])
+    return Stop(f"Stopped {why}; {rest}.", *caught[:1])
 
 
-async def _cancel(execution: SuiteExecution, patience: float) -> int:
-    """Cancel what is left and give it time to end. What cannot be reached cannot be cancelled, and the error that
-    led here says why."""
-    cancelled = 0
+async def _cancel(execution: SuiteExecution, patience: float) -> str:
+    """Cancel what is left and give it time to end; what became of it, in words. What cannot be reached cannot be
+    cancelled, and the error that led here says why."""
+    rest = "runs that were not over could not be cancelled, and may go on"
     with anyio.move_on_after(patience, shield=True), suppress(EvalError):
         cancelled = await execution.cancel()
+        rest = f"runs that were not over and were cancelled: {cancelled}"
         if cancelled:
             runs = "1 run is" if cancelled == 1 else f"{cancelled} runs are"
             say(f"Stopping: {runs} cancelled; what is under way ends at the next turn.")
         await execution.settle()
-    return cancelled
+    return rest

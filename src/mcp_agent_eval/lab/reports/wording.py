@@ -38,5 +38,8 @@ def _missing(result: SuiteResult) -> Iterator[str]:
     for kind in ("errored", "cancelled", "unfinished"):
         if number := result.counts[kind]:
             yield f"{number} {kind}"
-    if never := result.planned - len(result.runs):
+    started = sum(suite_run.total_runs for suite_run in result.suite_runs)
+    if unknown := started - len(result.runs):
+        yield f"{unknown} unknown"
+    if never := result.planned - started:
         yield f"{never} never started"
