@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import anyio
 import click
@@ -15,7 +14,7 @@ from mcp_agent_eval.backend.base import Backend
 from mcp_agent_eval.backend.connect import connect
 from mcp_agent_eval.backend.embedded import EmbeddedBackend
 from mcp_agent_eval.backend.upkeep import refuse_hosted
-from mcp_agent_eval.background import background_tasks
+from mcp_agent_eval.background import background_tasks, stop_signals
 from mcp_agent_eval.cli.ci.lines import run_line, say
 from mcp_agent_eval.errors import EvalError, NotConfigured, StoreTooNew
 from mcp_agent_eval.settings import Settings
@@ -60,7 +59,7 @@ def worker(concurrency: int | None, grace: float, verbose: bool) -> None:
 async def _work(settings: Settings, verbose: bool) -> EvalError | None:
     """Why it ended by itself, if it did."""
     # Some send a signal twice. So it is listened to until everything is given back.
-    with _told_to_stop() as signals:
+    with stop_signals() as signals:
         async with connect(settings) as link:
             where = (await link.backend.capabilities()).address
             say(f"Working on {where}, up to {settings.max_concurrency} runs at once; Ctrl-C gives them back.")
@@ -91,19 +90,6 @@ async def _first(signals: AsyncIterator[signal.Signals], backend: Backend) -> si
         tasks.start_soon(outdated)
         return await anext(signals)
     return None
-
-
-def _told_to_stop() -> AbstractContextManager[AsyncIterator[signal.Signals]]:
-    """Signals by which this process is asked to end. Windows has none for an event loop: there, Ctrl-C cancels what
-    is under way."""
-    if sys.platform == "win32":
-        return nullcontext(_never())
-    return anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM)
-
-
-async def _never() -> AsyncGenerator[signal.Signals]:
-    await anyio.sleep_forever()
-    yield signal.SIGINT
 
 
 async def _tell_of_runs(backend: Backend) -> None:
