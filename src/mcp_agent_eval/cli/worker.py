@@ -15,6 +15,7 @@ from mcp_agent_eval.backend.connect import connect
 from mcp_agent_eval.backend.embedded import EmbeddedBackend
 from mcp_agent_eval.backend.upkeep import refuse_hosted
 from mcp_agent_eval.background import background_tasks, stop_signals
+from mcp_agent_eval.cli.arguments import a_number
 from mcp_agent_eval.cli.ci.lines import run_line, say
 from mcp_agent_eval.errors import EvalError, NotConfigured, StoreTooNew
 from mcp_agent_eval.settings import Settings
@@ -27,18 +28,19 @@ _MOVES_BEHIND = 1000
 @click.option(
     "--concurrency",
     metavar="N",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 1000),
     help="How many runs at once. AGENT_EVAL_MAX_CONCURRENCY, unless given.",
 )
 @click.option(
     "--grace",
     metavar="SECONDS",
     type=click.FloatRange(0, 3600),
+    callback=a_number,
     default=10,
     show_default=True,
     help="How long model calls in flight may take to end when it is stopped; their answers are kept.",
 )
-@click.option("-v", "--verbose", is_flag=True, help="Tell of every run that ends.")
+@click.option("-v", "--verbose", is_flag=True, help="Report every run that ends.")
 def worker(concurrency: int | None, grace: float, verbose: bool) -> None:
     """Carry out runs that servers and scripts start on the same database, until a signal ends it.
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -19,6 +17,7 @@ from mcp.server.subscriptions import InMemorySubscriptionBus
 from mcp.types import GetPromptResult, InputRequiredResult
 
 from mcp_agent_eval import __version__
+from mcp_agent_eval.background import stop_signals
 from mcp_agent_eval.mcp_server.app import App, Connect, Ctx, connect_by_environment
 from mcp_agent_eval.mcp_server.completions import add_completions
 from mcp_agent_eval.mcp_server.prompts import add_prompts, require_prompt
@@ -114,15 +113,14 @@ def assemble(
 async def _serve_stdio() -> None:
     server, app = assemble(connect_by_environment)
     async with anyio.create_task_group() as tasks:
-        if sys.platform != "win32":
-            tasks.start_soon(_leave_on_signal, app)
+        tasks.start_soon(_leave_on_signal, app)
         await server.run_stdio_async()
         tasks.cancel_scope.cancel()
 
 
 async def _leave_on_signal(app: App) -> None:
     """Give unfinished runs back, then go at once: the thread that reads standard input cannot be interrupted."""
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    with stop_signals() as signals:
         async for _ in signals:
             await app.close()
             os._exit(0)
