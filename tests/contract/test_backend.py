@@ -210,6 +210,24 @@ class TestFlows:
         with pytest.raises(NotFound, match="There is no agent"):
             await backend.simulate_flow(str(uuid4()), transcript=says)
 
+    async def test_a_run_shows_the_tools_that_it_had_whatever_its_neighbours_in_a_list_had(
+        self, backend: Backend
+    ) -> None:
+        tool = await backend.create("tool", BOOK | {"name": "bookElsewhere"})
+        draft = {"name": "F", "type": "flow", "system_prompt": "p", "tools": [BOOK], "flow_config": FLOW}
+        case = await make_case(backend, agent_id=(await backend.create("agent", draft)).id)
+        nodes = [node | {"tool_id": tool.id} if node["id"] == "book" else node for node in FLOW["nodes"]]
+        changed = {"flow_config": FLOW | {"nodes": nodes}}
+        first = await finished(backend, await backend.start_run(case.id, agent_overrides=changed))
+        await backend.update("tool", tool.id, {"description": "Books in another way."})
+        second = await finished(backend, await backend.start_run(case.id, agent_overrides=changed))
+        listed = {run.id: run for run in (await backend.runs(RunFilter())).data}
+        for run, description in ((first, BOOK["description"]), (second, "Books in another way.")):
+            case_then = listed[run.id].case
+            assert case_then is not None
+            assert case_then.agent is not None
+            assert [one.description for one in case_then.agent.tools if one.id] == [description]
+
     async def test_everything_that_is_wrong_with_a_flow_is_told(self, backend: Backend) -> None:
         draft = {"name": "F", "type": "flow", "system_prompt": "p", "flow_config": {"nodes": []}}
         with pytest.raises(FlowInvalid) as refused:

@@ -47,8 +47,9 @@ class CaseReader:
         return case.model_copy(update=parts)
 
     def _part(self, cls: type[Agent] | type[Persona], stored: Json) -> Agent | Persona:
-        # Shared tools change without the agent that has them, so such agents are never taken for the same.
-        if stored.get("tool_ids"):
+        # Shared tools, which alone have an id, change without the agent that has them, and a flow that takes the place
+        # of the agent's own brings others: such agents are never taken for the same.
+        if any(tool.get("id") for tool in stored.get("tools", ())):
             return cls.model_validate(stored, context=TRUSTED)
         key = (cls.__name__, stored["id"], stored["updated_at"])
         if key not in self._known:
