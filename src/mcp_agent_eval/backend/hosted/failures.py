@@ -89,7 +89,7 @@ def _issues(told: Json) -> list[FlowIssue]:
     """Everything that is wrong with a flow."""
     issues = told.get("issues")
     listed = cast(list[object], issues) if isinstance(issues, list) else []
-    return [cast(FlowIssue, issue) for issue in listed if isinstance(issue, dict)]
+    return [cast(FlowIssue, {"node_id": None, **issue}) for issue in listed if isinstance(issue, dict)]
 
 
 def _class(status: int, code: str) -> type[EvalError]:
