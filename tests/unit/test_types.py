@@ -62,6 +62,7 @@ ASSERTED = "The fields are: type, weight, description, pattern, tool_name, args_
         ),
         ("must say hello", "must be an object, not text."),
         (["x"], "must be an object, not a list."),
+        ({"type": [], "text": "a"}, f"there is no field 'text'. {ASSERTED}"),
         ({"type": "must_say"}, "must_say needs 'pattern'."),
     ],
 )
@@ -116,7 +117,7 @@ def test_a_tool_in_the_shape_of_another_protocol_is_told_ours() -> None:
 def test_a_field_of_another_type_of_agent_names_the_type_that_is_missing(field: str, type: str) -> None:
     told = refusal(AgentDraft, {"name": "A", field: {}})
     assert told == (
-        f'{field}: belongs to agents of type "{type}", and this one is of type "prompt": create it with type "{type}".'
+        f'{field}: belongs to agents of type "{type}", and this one is of type "prompt": set type to "{type}" when you create it.'
     )
 
 

@@ -97,8 +97,8 @@ class AgentDraft(Model):
         for field, its_type in _BELONGS.items():
             if given.get(field) is not None and type in _TYPES and type != its_type:
                 raise ValueError(
-                    f'{field}: belongs to agents of type "{its_type}", and this one is of type "{type}": create it '
-                    f'with type "{its_type}"'
+                    f'{field}: belongs to agents of type "{its_type}", and this one is of type "{type}": set type '
+                    f'to "{its_type}" when you create it'
                 )
         return cast(object, value)
 

@@ -49,7 +49,7 @@ class Assertion(Part):
 
     @classmethod
     def lacking(cls, given: Json) -> str:
-        needed = NEEDS.get(given.get("type"))  # type: ignore[arg-type]
+        needed = next((field for type, field in NEEDS.items() if type == given.get("type")), None)
         return f", and {given['type']} needs {needed!r}" if needed and not given.get(needed) else ""
 
     @model_validator(mode="after")
