@@ -117,7 +117,8 @@ def test_a_tool_in_the_shape_of_another_protocol_is_told_ours() -> None:
 def test_a_field_of_another_type_of_agent_names_the_type_that_is_missing(field: str, type: str) -> None:
     told = refusal(AgentDraft, {"name": "A", field: {}})
     assert told == (
-        f'{field}: belongs to agents of type "{type}", and this one is of type "prompt": set type to "{type}" when you create it.'
+        f'{field}: belongs to agents of type "{type}", and this one is of type "prompt": '
+        f'set type to "{type}" when you create it.'
     )
 
 
