@@ -118,14 +118,17 @@ def what_is_wrong(problem: ErrorDetails) -> str:
     """What is wrong with a value, in plain words and without the value."""
     kind = problem["type"]
     if known := _WORDS.get(kind):
-        limits = {name: f"{limit:g}" for name, limit in problem.get("ctx", {}).items() if name in _LIMITS}
-        return known.format(**limits) + (_given(problem["input"]) if kind.endswith("_type") else "")
+        limits = {name: f"{limit:.15g}" for name, limit in problem.get("ctx", {}).items() if name in _LIMITS}
+        return known.format(**limits) + (_given(problem) if kind.endswith("_type") else "")
     text = _SHOULD.sub("must ", problem["msg"].removeprefix("Value error, "))
     return text if text[:2].isupper() else f"{text[:1].lower()}{text[1:]}"
 
 
-def _given(value: object) -> str:
-    """What kind of value was given in place of the right one."""
+def _given(problem: ErrorDetails) -> str:
+    """What kind of value was given in place of the right one; nothing where the value is kept back as a secret."""
+    if "input" not in problem:
+        return ""
+    value = problem["input"]
     if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
         return ", not text that holds JSON"
     return next((f", not {name}" for type, name in _KINDS.items() if isinstance(value, type)), "")

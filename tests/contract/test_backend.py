@@ -385,7 +385,7 @@ class TestReferences:
             assert look in (refused.value.hint or "")
 
     async def test_long_names_leave_room_for_every_id(self, backend: Backend) -> None:
-        name = "Twin " * 100
+        name = "Twin " * 75
         ids = [(await backend.create("suite", {"name": name})).id for _ in range(2)]
         with pytest.raises(AmbiguousReference) as refused:
             await backend.find("suite", name)

@@ -34,7 +34,7 @@ def check_agent(agent: AgentDraft) -> None:
 
 def check_model(name: str | None) -> None:
     """Refuse a model whose name no run could be started with. Raises InvalidInput."""
-    if name is None or name == OFFLINE:
+    if not name or name == OFFLINE:
         return
     provider, model = split(name)
     if not (provider and model) or not (provider in _PROVIDERS or is_through(name)):
