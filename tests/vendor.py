@@ -24,7 +24,7 @@ class Vendor(httpx2.AsyncBaseTransport):
 
     `flat`: rows come without their case. `stub_judge`: no judge judges. `codes`: errors carry a code.
     `late`: the status of cancelling a run that is over. `lose`: which requests lose their answer, after they were
-    carried out, and `drop` which are lost on their way.
+    carried out, and `drop` which are lost on their way; `garble` which are carried out and answered with a web page.
     """
 
     app: Any
@@ -36,6 +36,7 @@ class Vendor(httpx2.AsyncBaseTransport):
     agents_are_gone: bool = False
     lose: Callable[[httpx2.Request], bool] = lambda _: False
     drop: Callable[[httpx2.Request], bool] = lambda _: False
+    garble: Callable[[httpx2.Request], bool] = lambda _: False
     requests: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
 
     def __post_init__(self) -> None:
@@ -61,6 +62,8 @@ class Vendor(httpx2.AsyncBaseTransport):
         content = await response.aread()
         if self.lose(request):
             raise httpx2.ReadError("the connection was cut", request=request)
+        if self.garble(request):
+            return httpx2.Response(200, text="<html>", headers={"content-type": "text/html"})
         return self._as_theirs(path, response, json.loads(content))
 
     def _as_theirs(self, path: str, response: httpx2.Response, body: Json) -> httpx2.Response:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from mcp_agent_eval.errors import InvalidInput
 
@@ -45,16 +47,30 @@ def _reject_half_pairs(name: object) -> None:
         str(name).encode()
     except UnicodeEncodeError:
         raise InvalidInput(
-            "The name of a field holds half of a surrogate pair, which is no character."
+            "The name of a field holds half of a surrogate pair, which is not a character."
         ) from None
 
 
-def reject_unknown(given: Mapping[str, Any], known: Collection[str], what: str) -> None:
-    """Refuse keys that are not known, and name those that are."""
+def reject_unknown(
+    given: Mapping[str, Any], known: Collection[str], what: str, *, shown: Collection[str] = ()
+) -> None:
+    """Refuse keys that are not known, and name those that are, or of many the ones that are `shown`."""
     if unknown := sorted(given.keys() - set(known)):
+        named = ", ".join(shown or known)
+        more = f", and {len(known) - len(shown)} more" if shown else ""
         raise InvalidInput(
-            f"{what} has no field {', '.join(map(repr, unknown))}. Its fields are: {', '.join(sorted(known))}."
+            f"{what} has no field {', '.join(map(quoted, unknown))}. Its fields are: {named}{more}."
         )
+
+
+def quoted(text: str) -> str:
+    """A name or a reference as it stands in a message: not so long that nothing else is read."""
+    return repr(clipped(text))
+
+
+def clipped(text: str) -> str:
+    """The beginning of a long text."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def key_of_another(what: str) -> InvalidInput:
@@ -73,8 +89,8 @@ def key_of_other_overrides() -> InvalidInput:
 
 def explain(exc: ValidationError, known: list[str] | None = None) -> str:
     """A validation error in plain words: where, what, and never the rejected value."""
-    problems = exc.errors(include_url=False, include_context=False, include_input=False)
-    text = "; ".join(f"{_where(problem['loc'])}: {what_is_wrong(problem)}" for problem in problems[:_MOST])
+    problems = exc.errors(include_url=False)
+    text = "; ".join(map(_sentence, problems[:_MOST]))
     if len(problems) > _MOST:
         text += f"; and {len(problems) - _MOST} more"
     if known and any(p["type"] == "extra_forbidden" and len(p["loc"]) == 1 for p in problems):
@@ -82,19 +98,81 @@ def explain(exc: ValidationError, known: list[str] | None = None) -> str:
     return text + "."
 
 
-def what_is_wrong(problem: Any) -> str:
-    """One of pydantic's problems in plain words."""
-    if problem["type"] == "extra_forbidden":
-        return "there is no such field"
-    if problem["type"] == "missing":
-        return "is required"
-    text = str(problem["msg"]).removeprefix("Value error, ")
-    return text if text[:2].isupper() else text[:1].lower() + text[1:]
+def _sentence(problem: ErrorDetails) -> str:
+    """A problem with its place; one of the value as a whole has none."""
+    where, what = spelled(problem["loc"]), what_is_wrong(problem)
+    if where:
+        return f"{where}: {what}"
+    if what.startswith("must "):
+        return f"The value {what}"
+    return what if _POINTED.match(what) else f"{what[:1].upper()}{what[1:]}"
 
 
-def _where(loc: tuple[int | str, ...]) -> str:
+def spelled(loc: Sequence[int | str]) -> str:
+    """Where a value stands, as people write it: `success_criteria[0].pattern`."""
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
-    return path.removeprefix(".") or "the value as a whole"
+    return path.removeprefix(".")
+
+
+def what_is_wrong(problem: ErrorDetails) -> str:
+    """What is wrong with a value, in plain words and without the value."""
+    kind = problem["type"]
+    if known := _WORDS.get(kind):
+        limits = {name: f"{limit:.15g}" for name, limit in problem.get("ctx", {}).items() if name in _LIMITS}
+        return known.format(**limits) + (_given(problem) if kind.endswith("_type") else "")
+    text = _SHOULD.sub("must ", problem["msg"].removeprefix("Value error, "))
+    return text if text[:2].isupper() else f"{text[:1].lower()}{text[1:]}"
+
+
+def _given(problem: ErrorDetails) -> str:
+    """What kind of value was given in place of the right one; nothing where the value is kept back as a secret."""
+    if "input" not in problem:
+        return ""
+    value = problem["input"]
+    if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
+        return ", not text that holds JSON"
+    return next((f", not {name}" for type, name in _KINDS.items() if isinstance(value, type)), "")
 
 
 _MOST = 8
+_LONGEST = 80
+_POINTED = re.compile(r"\w+(\.\w+|\[\d+\])*: ")
+"""How a rule about several fields begins when it names the one that it is about."""
+_LIMITS = ("ge", "le", "gt", "lt")
+_SHOULD = re.compile(r"(?:Input|String|List|Dictionary|Value) should ")
+_OBJECT, _WHOLE, _NUMBER, _TRUTH = (
+    "must be an object",
+    "must be a whole number",
+    "must be a number",
+    "must be true or false",
+)
+_WORDS: Mapping[str, str] = {
+    "extra_forbidden": "there is no such field",
+    "missing": "is required",
+    "model_type": _OBJECT,
+    "model_attributes_type": _OBJECT,
+    "dict_type": _OBJECT,
+    "list_type": "must be a list",
+    "string_type": "must be text",
+    "bool_type": _TRUTH,
+    "bool_parsing": _TRUTH,
+    "int_type": _WHOLE,
+    "int_parsing": _WHOLE,
+    "int_from_float": _WHOLE,
+    "float_type": _NUMBER,
+    "float_parsing": _NUMBER,
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "greater_than": "must be above {gt}",
+    "less_than": "must be below {lt}",
+}
+# A truth value is a number to Python, so it comes first.
+_KINDS: Mapping[type, str] = {
+    bool: "a truth value",
+    str: "text",
+    int: "a number",
+    float: "a number",
+    list: "a list",
+    dict: "an object",
+    type(None): "null",
+}

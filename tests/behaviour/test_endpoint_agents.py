@@ -131,6 +131,6 @@ async def test_a_secret_that_is_not_set_fails_the_run_and_says_which(settings: S
 async def test_a_prompt_takes_no_endpoint_and_an_endpoint_needs_one(client: Client) -> None:
     endpoint = {"protocol": "webhook", "url": "http://localhost/x"}
     error = await refused(client, "create_agent", name="A", system_prompt="p", endpoint=endpoint)
-    assert "endpoint belongs to agents of type 'endpoint'" in error["error"]
+    assert 'set type to "endpoint"' in error["error"]
     error = await refused(client, "create_agent", name="A", type="endpoint")
     assert "needs endpoint" in error["error"]

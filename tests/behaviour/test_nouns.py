@@ -86,10 +86,15 @@ async def test_a_case_goes_on_with_a_deleted_persona_and_fails_with_a_deleted_ag
     await call(client, "delete", kind="persona", id="Maya")
     assert (await call(client, "run_case", case_id=case_id))["pass_fail"] is True
     await call(client, "delete", kind="agent", id="Clinic")
-    assert (await refused(client, "run_case", case_id=case_id))["code"] == "NOT_FOUND"
+    gone = await refused(client, "run_case", case_id=case_id)
+    assert (gone["code"], gone["error"]) == (
+        "NOT_FOUND",
+        "The agent of the case 'Books a visit' was deleted, so the case cannot be run.",
+    )
+    assert "create another case" in gone["hint"]
     aggregate = await call(client, "run_suite", suite_id="S")
     assert (aggregate["errored"], aggregate["completed"]) == (1, 0)
-    assert "There is no agent" in aggregate["failures"][0]["error"]
+    assert "The agent of the case" in aggregate["failures"][0]["error"]
 
 
 async def test_doubts_are_told_and_not_refused(client: Client) -> None:

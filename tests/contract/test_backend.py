@@ -22,6 +22,7 @@ from mcp_agent_eval.errors import (
     NotFound,
     RunFinished,
 )
+from mcp_agent_eval.lab.doubts import left_behind
 from mcp_agent_eval.settings import Settings
 from mcp_agent_eval.types import Agent, Case, Run, RunFilter, SuiteRun
 from tests.behaviour.clinic import BOOK, CALLS_TOOL, PROMPT, READS_BACK, SAYS_BACK
@@ -210,6 +211,24 @@ class TestFlows:
         with pytest.raises(NotFound, match="There is no agent"):
             await backend.simulate_flow(str(uuid4()), transcript=says)
 
+    async def test_a_run_shows_the_tools_that_it_had_whatever_its_neighbours_in_a_list_had(
+        self, backend: Backend
+    ) -> None:
+        tool = await backend.create("tool", BOOK | {"name": "bookElsewhere"})
+        draft = {"name": "F", "type": "flow", "system_prompt": "p", "tools": [BOOK], "flow_config": FLOW}
+        case = await make_case(backend, agent_id=(await backend.create("agent", draft)).id)
+        nodes = [node | {"tool_id": tool.id} if node["id"] == "book" else node for node in FLOW["nodes"]]
+        changed = {"flow_config": FLOW | {"nodes": nodes}}
+        first = await finished(backend, await backend.start_run(case.id, agent_overrides=changed))
+        await backend.update("tool", tool.id, {"description": "Books in another way."})
+        second = await finished(backend, await backend.start_run(case.id, agent_overrides=changed))
+        listed = {run.id: run for run in (await backend.runs(RunFilter())).data}
+        for run, description in ((first, BOOK["description"]), (second, "Books in another way.")):
+            case_then = listed[run.id].case
+            assert case_then is not None
+            assert case_then.agent is not None
+            assert [one.description for one in case_then.agent.tools if one.id] == [description]
+
     async def test_everything_that_is_wrong_with_a_flow_is_told(self, backend: Backend) -> None:
         draft = {"name": "F", "type": "flow", "system_prompt": "p", "flow_config": {"nodes": []}}
         with pytest.raises(FlowInvalid) as refused:
@@ -233,7 +252,12 @@ class TestRefusals:
                 ImpossibleAssertion,
                 "bookAppointment",
             ),
-            ({"agent_overrides": {"nope": 1}}, InvalidInput, "agent_overrides has no field 'nope'"),
+            (
+                {"agent_overrides": {"prompt": 1}},
+                InvalidInput,
+                r"agent_overrides has no field 'prompt'\. Its fields are: system_prompt, .*, and \d+ more\.",
+            ),
+            ({"agent_overrides": {"model": "gpt-5"}}, InvalidInput, "'gpt-5' is not a model"),
             ({"agent_overrides": {"variables": {"\ud800": "x"}}}, InvalidInput, "surrogate"),
             ({"suite_id": "b7a7fb0a-5d8c-4d6e-9d2d-6d8e8f1e2a11"}, NotFound, "suite"),
         ],
@@ -274,6 +298,60 @@ class TestRefusals:
             await backend.start_suite_run(suite.id)
         assert "create_case" in (refused.value.hint or "")
 
+    @pytest.mark.parametrize(
+        ("name", "meant"),
+        [
+            ("claude-sonnet-4", "anthropic:claude-sonnet-4"),
+            ("gpt-5.4-mini", "openai:gpt-5.4-mini"),
+            ("openai/gpt-4o", "openai:gpt-4o"),
+            ("gemini:flash", "pydantic-ai:gemini:flash"),
+        ],
+    )
+    async def test_a_model_that_could_never_be_asked_is_refused_when_it_is_written(
+        self, backend: Backend, name: str, meant: str
+    ) -> None:
+        for kind, draft in (("agent", AGENT), ("persona", PERSONA)):
+            with pytest.raises(
+                InvalidInput, match=r"is not a model\. Write openai:NAME, anthropic:NAME"
+            ) as refused:
+                await backend.create(kind, draft | {"model": name})  # type: ignore[arg-type]
+            assert refused.value.hint == f"Did you mean {meant}?"
+            made = await backend.create(kind, draft | {"model": meant})  # type: ignore[arg-type]
+            assert made.model == meant  # type: ignore[union-attr]
+
+    async def test_the_offline_model_is_known_in_upper_and_lower_case(self, backend: Backend) -> None:
+        persona = await backend.create("persona", PERSONA | {"model": "Offline"})
+        run = await backend.start_run(
+            (await make_case(backend, persona_id=persona.id)).id, agent_overrides={"model": " OFFLINE"}
+        )
+        assert (run.agent_model, run.persona_model) == ("offline", "offline")
+
+    async def test_a_filter_of_cases_is_refused_for_other_lists_with_the_right_call(
+        self, backend: Backend
+    ) -> None:
+        id = str(uuid4())
+        with pytest.raises(InvalidInput, match="suite_id filters cases only") as refused:
+            await backend.list("agent", suite_id=id)
+        assert refused.value.hint == f'list(kind="case", suite_id="{id}")'
+
+    async def test_a_case_whose_agent_was_deleted_is_named_with_the_way_out(self, backend: Backend) -> None:
+        case = await make_case(backend)
+        await backend.delete("agent", case.agent_id)
+        for verb in (backend.start_run(case.id), backend.update("case", case.id, {"max_turns": 4})):
+            with pytest.raises(
+                NotFound, match="The agent of the case 'Books a visit' was deleted"
+            ) as refused:
+                await verb
+            assert "create_case" in (refused.value.hint or "")
+
+    async def test_what_is_deleted_leaves_a_word_about_its_cases(self, backend: Backend) -> None:
+        case = await make_case(backend)
+        for kind, id in (("agent", case.agent_id), ("persona", case.persona_id)):
+            await backend.delete(kind, id)  # type: ignore[arg-type]
+            assert (await left_behind(backend, kind, id) or "").startswith(f"1 case has this {kind}: ")  # type: ignore[arg-type]
+        assert await left_behind(backend, "agent", str(uuid4())) is None
+        assert await left_behind(backend, "case", case.id) is None
+
     async def test_an_inactive_agent_is_not_run(self, backend: Backend) -> None:
         case = await make_case(backend)
         await backend.update("agent", case.agent_id, {"is_active": False})
@@ -299,6 +377,21 @@ class TestReferences:
         with pytest.raises(NotFound, match="There is no agent 'Nobody'"):
             await backend.find("agent", "Nobody")
 
+    async def test_the_beginning_of_an_id_that_is_too_short_is_said_to_be(self, backend: Backend) -> None:
+        for kind, look in (("run", "list_runs"), ("suite_run", "list_runs"), ("case", 'list(kind="case")')):
+            with pytest.raises(NotFound) as refused:
+                await backend.find(kind, "abc")  # type: ignore[arg-type]
+            assert "at least 4 characters" in (refused.value.hint or "")
+            assert look in (refused.value.hint or "")
+
+    async def test_long_names_leave_room_for_every_id(self, backend: Backend) -> None:
+        name = "Twin " * 75
+        ids = [(await backend.create("suite", {"name": name})).id for _ in range(2)]
+        with pytest.raises(AmbiguousReference) as refused:
+            await backend.find("suite", name)
+        assert all(id in refused.value.message for id in ids)
+        assert len(refused.value.message) < 500
+
     async def test_runs_and_suite_runs_are_found_by_the_beginning_of_their_ids(
         self, backend: Backend
     ) -> None:
@@ -306,7 +399,7 @@ class TestReferences:
         await make_case(backend, suite_id=suite.id)
         aggregate = await settled(backend, await backend.start_suite_run(suite.id))
         run = aggregate.runs[0]
-        assert await backend.find("run", run.id[:8]) == run.id
+        assert await backend.find("run", f" {run.id[:8]}\n") == run.id
         assert await backend.find("suite_run", aggregate.suite_run_id[:8]) == aggregate.suite_run_id
 
 

@@ -18,8 +18,11 @@ from mcp_agent_eval.backend.base import Backend
 from mcp_agent_eval.backend.connect import Connection
 from mcp_agent_eval.backend.embedded import open_embedded
 from mcp_agent_eval.backend.hosted.backend import open_hosted
+from mcp_agent_eval.backend.hosted.failures import failure
+from mcp_agent_eval.backend.hosted.judging import LocalJudge
 from mcp_agent_eval.errors import (
     ApiError,
+    EvalError,
     InvalidInput,
     InvalidKey,
     NotFound,
@@ -29,7 +32,7 @@ from mcp_agent_eval.errors import (
 )
 from mcp_agent_eval.mcp_server.server import build_server
 from mcp_agent_eval.settings import Settings
-from mcp_agent_eval.types import RunFilter
+from mcp_agent_eval.types import Assertion, AssertionResult, Evaluation, Run, RunFilter, Turn
 from tests.behaviour.clinic import CALLS_TOOL, READS_BACK, SAYS_BACK
 from tests.contract.test_backend import AGENT, PERSONA, finished, make_case, settled
 from tests.provider import provider
@@ -142,6 +145,39 @@ async def test_a_suite_start_that_never_arrived_is_said_to_be_open(settings: Set
         assert transport.count("POST", "/run") == 1
 
 
+async def test_a_suite_that_was_started_keeps_its_id_when_it_cannot_be_looked_at(settings: Settings) -> None:
+    async with vendor(settings, garble=nth(2, "GET", "/runs")) as (backend, transport):
+        suite = await backend.create("suite", {"name": "S"})
+        await make_vendors_case(backend, suite_id=suite.id)
+        started = await backend.start_suite_run(suite.id, agent_overrides={"greeting_message": "Hi."})
+        assert (started.total_runs, started.in_flight, len(started.run_ids)) == (1, 1, 1)
+        assert started.agent_overrides == {"greeting_message": "Hi."}
+        assert (await settled(backend, started)).suite_run_id == started.suite_run_id
+        assert transport.count("POST", "/run") == 1
+
+
+async def test_a_list_of_runs_is_worth_more_than_the_cases_in_it(settings: Settings) -> None:
+    async with vendor(settings, flat=True) as (backend, transport):
+        case_id = await make_vendors_case(backend)
+        run = await finished(backend, await backend.start_run(case_id))
+    async with vendor(settings, flat=True) as (backend, transport):
+        transport.garble = nth(1, "GET", f"/cases/{case_id}")
+        assert [(row.id, row.case) for row in (await backend.runs(RunFilter())).data] == [(run.id, None)]
+        again = (await backend.runs(RunFilter())).data[0].case
+        assert again is not None
+        assert again.id == case_id
+
+
+async def test_a_run_shows_its_case_as_it_was_and_a_later_run_the_changed_one(settings: Settings) -> None:
+    async with vendor(settings, flat=True) as (backend, _):
+        case_id = await make_vendors_case(backend)
+        first = await finished(backend, await backend.start_run(case_id))
+        await backend.update("case", case_id, {"name": "Books a visit, changed"})
+        second = await finished(backend, await backend.start_run(case_id))
+        names = {run.id: run.case.name for run in (await backend.runs(RunFilter())).data if run.case}
+        assert names == {first.id: "Books a visit", second.id: "Books a visit, changed"}
+
+
 async def test_a_start_that_is_refused_says_why(settings: Settings) -> None:
     async with vendor(settings) as (backend, _):
         with pytest.raises(NotFound):
@@ -230,6 +266,73 @@ async def test_a_stub_verdict_is_judged_here_and_both_are_kept(settings: Setting
         async with Client(build_server(lambda: _open(Connection(backend, settings)))) as client:
             shown = await call(client, "get_run", run_id=run.id)
         assert (shown["score"], shown["score_judged_here"], shown["pass_fail_judged_here"]) == (50, 100, True)
+
+
+async def test_a_run_is_shown_with_the_reason_when_our_judge_has_no_key(settings: Settings) -> None:
+    keyless = settings.model_copy(update={"judge_model": "openai:some-judge"})
+    async with open_embedded(settings) as engine:
+        theirs = keyless.model_copy(update={"api_url": "http://localhost"})
+        async with open_hosted(theirs, transport=Vendor(build_api(engine)), first_look=0.02) as backend:
+            case_id = await make_vendors_case(backend, success_criteria=[CALLS_TOOL, JUDGED])
+            run = await finished(backend, await backend.start_run(case_id))
+            assert (run.score, run.pass_fail) == (50, False)
+            async with Client(build_server(lambda: _open(Connection(backend, theirs)))) as client:
+                shown = await call(client, "get_run", run_id=run.id)
+            assert shown["score"] == 50
+            assert "OPENAI_API_KEY" in shown["failed_assertions"][0]["untrusted_judge_reason"]
+
+
+async def test_a_judge_that_takes_long_holds_up_no_other_run(settings: Settings) -> None:
+    gates = {"slow": anyio.Event(), "fast": anyio.Event()}
+    gates["fast"].set()
+    judging = settings.model_copy(update={"judge_model": "offline"})
+    judge, judged = LocalJudge(judging), list[str]()
+
+    async def ask(name: str) -> None:
+        async def turns() -> list[Turn]:
+            await gates[name].wait()
+            return []
+
+        await judge.judged(open_run(name), turns)
+        judged.append(name)
+        gates["slow"].set()
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask, "slow")
+            await anyio.lowlevel.checkpoint()
+            tasks.start_soon(ask, "fast")
+    assert judged == ["fast", "slow"]
+    await judge.aclose()
+
+
+def open_run(id: str) -> Run:
+    """A run that is over, with one verdict that a stub left open."""
+    left_open = AssertionResult(
+        assertion=Assertion.model_validate(JUDGED), passed=False, weight=1, reason="not_implemented"
+    )
+    return Run(
+        id=id,
+        case_id=None,
+        agent_id=None,
+        persona_id=None,
+        status="completed",
+        queue_status="done",
+        evaluation=Evaluation(score=0, pass_fail=False, results=[left_open]),
+    )
+
+
+def every_error(root: type[EvalError]) -> list[type[EvalError]]:
+    return [root, *(one for child in root.__subclasses__() for one in every_error(child))]
+
+
+def test_an_error_of_any_of_our_codes_can_be_read() -> None:
+    for known in every_error(EvalError):
+        told = failure(httpx2.Response(known.status, json={"error": "No.", "code": known.code}))
+        assert told.message == "No." or told.code == "FLOW_INVALID"
+    spent = {"error": "No.", "code": "BUDGET_EXCEEDED", "hint": "Raise it."}
+    told = failure(httpx2.Response(402, json=spent))
+    assert told.as_dict() == spent
 
 
 async def test_runs_that_are_waited_for_together_share_one_look(settings: Settings) -> None:

@@ -546,6 +546,17 @@ async def test_a_method_that_a_path_does_not_take_is_answered_with_those_it_does
         response = await api.http.put(path)
         assert (response.status_code, response.headers["allow"]) == (405, methods)
         assert response.json()["code"] == "METHOD_NOT_ALLOWED"
+        assert response.json()["error"] == f"PUT is not allowed here; use {methods.replace(', ', ' or ')}."
+
+
+async def test_a_client_of_mcp_that_asks_elsewhere_is_told_the_path(api: Caller) -> None:
+    ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+    for method, path in (("POST", "/"), ("GET", "/sse"), ("POST", "/messages/"), ("POST", "/messages")):
+        refused = (await api.http.request(method, path, json=ping)).json()
+        assert refused["hint"] == "MCP is at /mcp. GET / lists the endpoints."
+    accepts = {"accept": "application/json, text/event-stream"}
+    refused = (await api.http.post("/elsewhere", json=ping, headers=accepts)).json()
+    assert refused["hint"].startswith("MCP is at /mcp.")
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", ""])
@@ -574,7 +585,11 @@ async def test_a_fault_of_ours_says_nothing_of_the_inside(
     async with open_backend(tmp_path) as backend, calling(build_api(backend)) as api:
         backend.get = None  # type: ignore[method-assign]
         refused = await api.refused("GET", f"/agents/{NOWHERE}", status=500)
-    assert refused == {"error": "Something went wrong in the server.", "code": "INTERNAL_ERROR"}
+    assert refused == {
+        "error": "The server failed unexpectedly.",
+        "code": "INTERNAL_ERROR",
+        "hint": "Its log has the details.",
+    }
     assert "TypeError" in caplog.text
 
 

@@ -211,8 +211,9 @@ class TestCounting:
 
     async def test_all_who_come_without_a_key_share_one_limit(self) -> None:
         async with client(limit=RateLimit(2)) as api:
-            statuses = [(await api.get("/agents", headers=bearer(str(n)))).status_code for n in range(3)]
-        assert statuses == [200, 200, 429]
+            answers = [await api.get("/agents", headers=bearer(str(n))) for n in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 200, 429]
+        assert answers[2].json()["error"] == "More than 2 requests in a minute (AGENT_EVAL_RATE_LIMIT)."
 
     async def test_refused_keys_and_open_pages_are_not_counted(self, keyring: Keyring) -> None:
         _, secret = await keyring.create("ci")

@@ -226,6 +226,15 @@ def test_a_node_of_a_flow_that_fires_a_tool_counts() -> None:
     assert verdict([event(4, "flow_tool_result", tool_name="book", args=None)], **ask)[0]
 
 
+def test_a_node_that_took_its_error_edge_without_calling_its_tool_does_not_count() -> None:
+    ask = {"type": "must_call_tool", "tool_name": "book"}
+    assert verdict([event(4, "flow_tool_result", tool_name="book", error="404")], **ask)[0]
+    assert verdict([event(4, "flow_tool_result", tool_name="book", error="?", called=False)], **ask) == (
+        False,
+        "never called",
+    )
+
+
 def test_long_arguments_are_cut() -> None:
     [(_, quote)] = quotes([called(0, "t", {"note": "é" * 500})], type="must_call_tool", tool_name="t")
     assert (len(quote), quote[:10], quote[-1]) == (QUOTE_LENGTH, '{"note": "', "…")

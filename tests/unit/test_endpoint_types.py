@@ -128,5 +128,5 @@ def test_a_webhook_has_neither_model_nor_stream(fields: Json) -> None:
 
 
 def test_an_unknown_field_or_protocol_is_named() -> None:
-    assert "uri: there is no such field" in refusal(uri="x")
+    assert "There is no field 'uri'. The fields are: protocol, url" in refusal(uri="x")
     assert "protocol" in refusal(protocol="grpc")

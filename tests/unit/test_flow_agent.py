@@ -379,6 +379,7 @@ async def test_a_tool_that_the_agent_does_not_have_is_an_error_and_no_call() -> 
     await call.open()
     await call.say("Book.")
     assert call.route[-1] == ("sorry", "tool error: The agent has no tool 'book' that is active.")
+    assert [event["called"] for event in call.events if event["type"] == "flow_tool_result"] == [False]
     assert not any(said.tool_calls for said in call.said)
 
 
@@ -395,6 +396,7 @@ async def test_after_three_questions_the_error_edge_is_taken() -> None:
     await call.open()
     assert [await call.say("Hm.") for _ in range(4)] == ["Day?", "Day??", "Day???", "Sorry."]
     assert call.route[-1] == ("sorry", "tool error: missing_required_args_after_3_attempts: day")
+    assert [event["called"] for event in call.events if event["type"] == "flow_tool_result"] == [False]
     assert not any(said.tool_calls for said in call.said)
 
 

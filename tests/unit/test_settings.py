@@ -54,7 +54,7 @@ def test_a_ceiling_that_no_sum_could_be_held_to_is_refused(
     monkeypatch: pytest.MonkeyPatch, setting: str, dollars: str
 ) -> None:
     monkeypatch.setenv(f"AGENT_EVAL_{setting.upper()}", dollars)
-    with pytest.raises(NotConfigured, match=f"AGENT_EVAL_{setting.upper()}: input should be"):
+    with pytest.raises(NotConfigured, match=f"AGENT_EVAL_{setting.upper()}: must be"):
         Settings.read()
 
 
@@ -72,7 +72,7 @@ def test_a_ceiling_that_no_sum_could_be_held_to_is_refused(
 )
 def test_a_time_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
     monkeypatch.setenv(f"AGENT_EVAL_{setting.upper()}", "inf")
-    with pytest.raises(NotConfigured, match=f"AGENT_EVAL_{setting.upper()}: input should be"):
+    with pytest.raises(NotConfigured, match=f"AGENT_EVAL_{setting.upper()}: must be"):
         Settings.read()
 
 
@@ -81,14 +81,14 @@ def test_a_time_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch, sett
     [
         ('{"openai:a": {"inptu": 1, "output": 1}}', '["openai:a"]["inptu"]: there is no such field'),
         ('{"openai:a": {"input": 1}}', '["openai:a"]["output"]: is required'),
-        ('{"openai:a": {"input": -1, "output": 1}}', '["openai:a"]["input"]: input should be greater'),
-        ('{"openai:a": {"input": 1, "output": Infinity}}', '["openai:a"]["output"]: input should be less'),
-        ('{"openai:a": {"input": NaN, "output": 1}}', '["openai:a"]["input"]: input should be'),
+        ('{"openai:a": {"input": -1, "output": 1}}', '["openai:a"]["input"]: must be at least 0'),
+        ('{"openai:a": {"input": 1, "output": Infinity}}', '["openai:a"]["output"]: must be at most'),
+        ('{"openai:a": {"input": NaN, "output": 1}}', '["openai:a"]["input"]: must be'),
         (
             '{"openai:a": {"input": "1", "output": 1}}',
-            '["openai:a"]["input"]: input should be a valid number',
+            '["openai:a"]["input"]: must be a number',
         ),
-        ('{"openai:a": 1}', '["openai:a"]: input should be'),
+        ('{"openai:a": 1}', '["openai:a"]: must be an object'),
     ],
 )
 def test_a_price_that_could_be_counted_with_wrongly_is_refused(

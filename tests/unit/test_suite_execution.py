@@ -145,6 +145,26 @@ def test_a_suite_that_is_left_in_the_middle_of_its_start_is_known_and_can_be_can
     assert (cancelled, len(backend.cancelled)) == (2, 2)
 
 
+def test_a_run_whose_case_could_not_be_read_with_its_suite_run_is_read_by_itself() -> None:
+    class Bare(Slow):
+        async def suite_run(self, id: str, *, with_runs: bool = True) -> SuiteRun:
+            found = await super().suite_run(id)
+            return found.model_copy(
+                update={"runs": [one.model_copy(update={"case": None}) for one in found.runs]}
+            )
+
+        async def run(self, id: str) -> Run:
+            return next(one for _, started in self.started for one in started.runs if one.id == id)
+
+    async def main() -> list[str | None]:
+        one = execution(Bare(10), 1)
+        await one.carry_out()
+        [whole] = await one.suite_runs()
+        return [run.case and run.case.name for run in whole.runs]
+
+    assert run_in_no_time(main) == ["A", "B"]
+
+
 def test_a_run_that_ends_before_it_can_be_cancelled_does_not_count() -> None:
     class Quick(Slow):
         async def cancel(self, run_id: str) -> None:

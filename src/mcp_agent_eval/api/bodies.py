@@ -80,7 +80,7 @@ def _as_object(value: object) -> Json:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise InvalidInput(f"The body is not valid JSON: {name} is no number that JSON has.")
+    raise InvalidInput(f"The body is not valid JSON: {name} is not a number in JSON.")
 
 
 def _reject_too_deep(value: Json) -> None:
@@ -99,7 +99,7 @@ def _reject_half_pairs(body: bytes, value: Json) -> None:
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise InvalidInput("The body holds half of a surrogate pair, which is no character.") from None
+        raise InvalidInput("The body holds half of a surrogate pair, which is not a character.") from None
 
 
 def _items(container: object) -> list[object]:

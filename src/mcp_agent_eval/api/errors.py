@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mcp_agent_eval.api.mcp_path import PATH
 from mcp_agent_eval.api.responses import answer, refusal
 from mcp_agent_eval.errors import EvalError, InvalidInput
 from mcp_agent_eval.validation import explain
@@ -37,6 +38,9 @@ _CODES: Mapping[int, str] = {
     503: "SERVICE_UNAVAILABLE",
 }
 _HINT = "GET / lists the endpoints."
+_MCP_HINT = f"MCP is at {PATH}."
+_GUESSES = ("/", "/sse", "/message", "/messages")
+"""Where clients of MCP ask that were given the address without its path, or take it for one of the older transport."""
 
 
 def install_handlers(app: FastAPI) -> None:
@@ -48,7 +52,7 @@ def install_handlers(app: FastAPI) -> None:
 
 
 class LastResort:
-    """Answers for what nobody foresaw: 500 without a word on the inside, which goes to the log. A caller who went
+    """Answers for what was not expected: 500 without a word on the inside, which goes to the log. A caller who went
     away in the middle of a request gets no answer, and there is nothing to log."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -69,8 +73,10 @@ class LastResort:
         except Exception:
             if started or scope["type"] != "http":
                 raise
-            logger.exception("A request failed for a reason that nobody foresaw.")
-            await refusal(EvalError("Something went wrong in the server."))(scope, receive, send)
+            logger.exception("A request failed unexpectedly.")
+            await refusal(EvalError("The server failed unexpectedly.", hint="Its log has the details."))(
+                scope, receive, send
+            )
 
 
 async def _refused(_: Request, error: Exception) -> Response:
@@ -96,18 +102,27 @@ async def _unroutable(request: Request, error: Exception) -> Response:
         "code": _CODES.get(status, "REQUEST_FAILED"),
     }
     if status in (404, 405):
-        body["hint"] = _HINT
+        body["hint"] = f"{_MCP_HINT} {_HINT}" if _is_meant_for_mcp(request) else _HINT
     response = answer(body, status)
     if status == 405:
         response.headers["Allow"] = ", ".join(_allowed(request))
     return response
 
 
+def _is_meant_for_mcp(request: Request) -> bool:
+    """Every request of MCP's names its version or takes a stream of events; this API has no such streams."""
+    headers = request.headers
+    path = f"/{request.url.path.strip('/')}"
+    return (
+        path in _GUESSES or "mcp-protocol-version" in headers or "event-stream" in headers.get("accept", "")
+    )
+
+
 def _message(failure: HTTPException, request: Request) -> str:
     if failure.status_code == 404:
         return "There is nothing at this path."
     if failure.status_code == 405:
-        return f"This path does not take {request.method}, but {', '.join(_allowed(request))}."
+        return f"{request.method} is not allowed here; use {' or '.join(_allowed(request))}."
     return failure.detail
 
 

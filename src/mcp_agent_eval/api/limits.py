@@ -78,7 +78,7 @@ class RateLimit:
     def _refused(self, count: _Count, moment: float) -> RateLimited:
         wait = max(1, math.ceil(count.start + _SECONDS - moment))
         return RateLimited(
-            f"More than {self.per_minute} requests in a minute with one key.",
+            f"More than {self.per_minute} requests in a minute (AGENT_EVAL_RATE_LIMIT).",
             hint=f"Try again in {wait} seconds.",
             retry_after=wait,
         )

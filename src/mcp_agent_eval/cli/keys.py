@@ -1,4 +1,4 @@
-"""The `keys` commands: make, list and revoke keys of the REST API.
+"""The `keys` commands: make, list and revoke keys of `serve`, for REST and MCP.
 
 A new secret is all that `keys create` writes to standard output, so that a script can catch it; how to use it
 goes to standard error.
@@ -21,14 +21,14 @@ _CENTURY = 36_500
 _HOW_TO_USE = """\
 This is the only time that the key is shown. Use it as either of:
 
-  Authorization: Bearer THE_KEY      in a request to the REST API
+  Authorization: Bearer THE_KEY      in a request to `serve`, REST or MCP
   AGENT_EVAL_API_KEY=THE_KEY         for another mcp-agent-eval that has AGENT_EVAL_BACKEND=hosted
 """
 
 
 @click.group()
 def keys() -> None:
-    """Make, list and revoke keys of the REST API."""
+    """Make, list and revoke keys of `serve`, REST and MCP."""
 
 
 @keys.command()

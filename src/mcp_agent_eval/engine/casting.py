@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from mcp_agent_eval.engine.attachments import with_tools
-from mcp_agent_eval.engine.catalogue import not_found
+from mcp_agent_eval.engine.catalogue import agent_gone
 from mcp_agent_eval.engine.llm.names import ELSEWHERE, split
 from mcp_agent_eval.engine.models import Models
 from mcp_agent_eval.engine.preflight import check_agent
@@ -45,7 +45,7 @@ class Caster:
         """
         agent = self._agent(case.agent_id)
         if agent.deleted_at is not None:
-            raise not_found("agent", case.agent_id)
+            raise agent_gone(case)
         layers = layered(case.agent_overrides, overrides)
         if "flow_config" in layers:
             agent = with_tools(self._connection, agent, layers)

@@ -9,7 +9,7 @@ from uuid import uuid4
 from mcp_agent_eval.engine.attachments import attach_tools, shared_ids, with_tools
 from mcp_agent_eval.engine.flows.check import read_flow
 from mcp_agent_eval.engine.flows.simulator import simulate
-from mcp_agent_eval.engine.preflight import check_agent, check_case, check_tool, tool_references
+from mcp_agent_eval.engine.preflight import check_agent, check_case, check_model, check_tool, tool_references
 from mcp_agent_eval.engine.snapshot import effective
 from mcp_agent_eval.engine.store import nouns
 from mcp_agent_eval.engine.store.database import Connection, Database
@@ -22,12 +22,11 @@ from mcp_agent_eval.types import (
     Kind,
     Page,
     Persona,
-    Suite,
     ToolRecord,
     now,
 )
-from mcp_agent_eval.types.nouns import DRAFTS, FIXED, NOUNS, Draft, Noun
-from mcp_agent_eval.validation import reject_unknown, validated
+from mcp_agent_eval.types.nouns import DRAFTS, FIXED, NOUNS, Draft, Noun, list_filters
+from mcp_agent_eval.validation import quoted, reject_unknown, validated
 
 
 class Catalogue:
@@ -62,8 +61,7 @@ class Catalogue:
         self, kind: Kind, *, limit: int, offset: int, filters: dict[str, str | None]
     ) -> Page[Noun]:
         """A page of one kind; cases come expanded."""
-        given = {name: value for name, value in filters.items() if value is not None}
-        reject_unknown(given, _FILTERS if kind == "case" else (), f"list of {kind}s")
+        given = list_filters(kind, filters)
 
         def work(connection: Connection) -> Page[Noun]:
             page = nouns.page(connection, NOUNS[kind], limit=limit, offset=offset, **given)
@@ -109,9 +107,6 @@ class Catalogue:
         return simulate(flow, transcript, mocks)
 
 
-_FILTERS = ("agent_id", "persona_id", "suite_id")
-
-
 def _new(kind: Kind, draft: Json) -> Noun:
     checked = _own_tools(validated(DRAFTS[kind], draft))
     return NOUNS[kind].model_validate({"id": str(uuid4())} | checked.model_dump(mode="json"))
@@ -119,9 +114,10 @@ def _new(kind: Kind, draft: Json) -> Noun:
 
 def _changed(kind: Kind, stored: Noun, changes: Json) -> Noun:
     """The stored noun with changes applied, checked as a whole."""
-    fields = set(DRAFTS[kind].model_fields)
+    fields = list(DRAFTS[kind].model_fields)
     reject_unknown(changes, fields, kind)
-    draft = _own_tools(validated(DRAFTS[kind], stored.model_dump(mode="json", include=fields) | changes))
+    written = stored.model_dump(mode="json", include=set(fields))
+    draft = _own_tools(validated(DRAFTS[kind], written | changes))
     kept = {
         "id": stored.id,
         "company_id": stored.company_id,
@@ -149,7 +145,17 @@ def require(connection: Connection, kind: Kind, id: str) -> Noun:
 
 def not_found(kind: str, id: str) -> NotFound:
     """The error for a noun that is not there."""
-    return NotFound(f"There is no {kind} {id!r}.", hint=f'Call list(kind="{kind}") to see what there is.')
+    return NotFound(
+        f"There is no {kind} {quoted(id)}.", hint=f'Call list(kind="{kind}") to see what there is.'
+    )
+
+
+def agent_gone(case: Case) -> NotFound:
+    """The error for a case whose agent was deleted."""
+    return NotFound(
+        f"The agent of the case {quoted(case.name)} was deleted, so the case cannot be run.",
+        hint="A case keeps its agent: create another case with create_case, for another agent.",
+    )
 
 
 def _check(connection: Connection, noun: Noun) -> None:
@@ -158,16 +164,22 @@ def _check(connection: Connection, noun: Noun) -> None:
         for id in noun.tool_ids:
             require(connection, "tool", id)
         check_agent(with_tools(connection, noun))
+    elif isinstance(noun, Persona):
+        check_model(noun.model)
     elif isinstance(noun, ToolRecord):
         check_tool(noun)
     elif isinstance(noun, Case):
         _check_case(connection, noun)
-    elif isinstance(noun, Suite) and noun.agent_id is not None:
+    elif noun.agent_id is not None:
         require(connection, "agent", noun.agent_id)
 
 
 def _check_case(connection: Connection, case: Case) -> None:
-    agent = cast(Agent, require(connection, "agent", case.agent_id))
+    agent = nouns.get(connection, Agent, case.agent_id, deleted=True)
+    if agent is None:
+        raise not_found("agent", case.agent_id)
+    if agent.deleted_at is not None:
+        raise agent_gone(case)
     require(connection, "persona", case.persona_id)
     if case.suite_id is not None:
         require(connection, "suite", case.suite_id)

@@ -8,10 +8,14 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from mcp_agent_eval.engine.flows.check import read_flow
+from mcp_agent_eval.engine.llm.names import OFFLINE, THROUGH, is_through, split
 from mcp_agent_eval.engine.patterns import compile_pattern
 from mcp_agent_eval.errors import ImpossibleAssertion, InvalidInput, InvalidPattern
 from mcp_agent_eval.types import AgentDraft, Assertion, CaseDraft, ToolDraft
 from mcp_agent_eval.types.webhook import check_webhook
+from mcp_agent_eval.validation import quoted
+
+_PROVIDERS = ("openai", "anthropic")
 
 
 def check_agent(agent: AgentDraft) -> None:
@@ -19,12 +23,35 @@ def check_agent(agent: AgentDraft) -> None:
 
     Raises:
         FlowInvalid: its flow breaks a rule; every one that it breaks is told.
-        InvalidInput: a tool of its own cannot be used as it is written.
+        InvalidInput: a tool of its own cannot be used as it is written, or its model has no name of a model.
     """
+    check_model(agent.model)
     for tool in agent.tools:
         check_tool(tool)
     if agent.flow_config is not None:
         read_flow(agent.flow_config, tools=tool_references(agent))
+
+
+def check_model(name: str | None) -> None:
+    """Refuse a model whose name no run could be started with. Raises InvalidInput."""
+    if not name or name == OFFLINE:
+        return
+    provider, model = split(name)
+    if not (provider and model) or not (provider in _PROVIDERS or is_through(name)):
+        raise InvalidInput(
+            f"model: {quoted(name)} is not a model. Write openai:NAME, anthropic:NAME, {THROUGH}:PROVIDER:NAME or "
+            "offline.",
+            hint=_model_that_is_meant(name),
+        )
+
+
+def _model_that_is_meant(name: str) -> str:
+    """What a name without its provider, or with it written in another way, most likely stands for."""
+    provider, _, model = name.replace("/", ":", 1).partition(":")
+    if model:
+        known = provider in _PROVIDERS
+        return f"Did you mean {provider}:{model}?" if known else f"Did you mean {THROUGH}:{provider}:{model}?"
+    return f"Did you mean {'anthropic' if name.startswith('claude') else 'openai'}:{name}?"
 
 
 def check_tool(tool: ToolDraft) -> None:

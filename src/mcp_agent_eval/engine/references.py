@@ -8,6 +8,8 @@ from mcp_agent_eval.engine.store import nouns, runs, suite_runs
 from mcp_agent_eval.engine.store.database import Connection, Database
 from mcp_agent_eval.errors import AmbiguousReference, NotFound
 from mcp_agent_eval.types.nouns import NOUNS
+from mcp_agent_eval.types.references import SHORTEST_PREFIX
+from mcp_agent_eval.validation import clipped, quoted
 
 Reference = Literal["agent", "persona", "tool", "case", "suite", "run", "suite_run"]
 
@@ -27,6 +29,7 @@ class References:
             NotFound: nothing fits.
             AmbiguousReference: several things fit; the message names them.
         """
+        reference = reference.strip()
         found = await self._database.read(lambda connection: _candidates(connection, kind, reference))
         if not found:
             raise nothing(kind, reference)
@@ -45,19 +48,22 @@ def _candidates(connection: Connection, kind: Reference, reference: str) -> list
 
 def nothing(kind: Reference, reference: str) -> NotFound:
     """The error for a reference that fits nothing."""
-    shown = repr(reference if len(reference) <= 80 else reference[:80] + "…")
-    if kind == "run" or kind == "suite_run":
-        return NotFound(
-            f"There is no {kind.replace('_', ' ')} {shown}.", hint="Call list_runs to see the newest."
-        )
-    return NotFound(f"There is no {kind} {shown}.", hint=f'Call list(kind="{kind}") to see what there is.')
+    of_runs = kind in ("run", "suite_run")
+    there_is = (
+        "Call list_runs to see the newest." if of_runs else f'Call list(kind="{kind}") to see what there is.'
+    )
+    short = f"The beginning of an id needs at least {SHORTEST_PREFIX} characters. "
+    return NotFound(
+        f"There is no {kind.replace('_', ' ')} {quoted(reference)}.",
+        hint=(short if len(reference) < SHORTEST_PREFIX else "") + there_is,
+    )
 
 
 def several(kind: Reference, reference: str, found: list[tuple[str, str]]) -> AmbiguousReference:
     """The error for a reference that fits these ids, each with its name where it has one."""
-    named = ", ".join(f"{id} ({name})" if name else id for id, name in found[:_SHOWN])
+    named = ", ".join(f"{id} ({clipped(name)})" if name else id for id, name in found[:_SHOWN])
     more = " and more" if len(found) > _SHOWN else ""
     return AmbiguousReference(
-        f"{reference!r} fits more than one {kind.replace('_', ' ')}: {named}{more}.",
+        f"{quoted(reference)} fits more than one {kind.replace('_', ' ')}: {named}{more}.",
         hint="Use the id of the one you mean.",
     )

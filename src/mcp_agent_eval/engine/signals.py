@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -17,8 +18,13 @@ class Signals:
     """Rings for runs and suite runs. Where another process cannot tell, waiters look again by themselves."""
 
     def __init__(self) -> None:
-        self._events: dict[str, anyio.Event] = {}
+        # An event lives as long as somebody waits for it: most that are asked for are never rung.
+        self._events: WeakValueDictionary[str, anyio.Event] = WeakValueDictionary()
         self._listeners: set[MemoryObjectSendStream[str]] = set()
+
+    def __len__(self) -> int:
+        """How many runs and suite runs are waited for."""
+        return len(self._events)
 
     def ring(self, run_id: str, suite_run_id: str | None) -> None:
         """A run has moved on: wake everybody who waits for it or for its suite run."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mcp_agent_eval.engine import judge
 from mcp_agent_eval.engine.participants import flow_prompt, persona_prompt
 from mcp_agent_eval.errors import InvalidInput
-from mcp_agent_eval.types import OVERRIDABLE, Agent, AgentDraft, Case, Json, Persona
+from mcp_agent_eval.types import OVERRIDABLE, USUAL_OVERRIDES, Agent, AgentDraft, Case, Json, Persona
 from mcp_agent_eval.types.base import TRUSTED, Model
 from mcp_agent_eval.validation import reject_unknown, validated
 
@@ -47,8 +47,9 @@ class CaseReader:
         return case.model_copy(update=parts)
 
     def _part(self, cls: type[Agent] | type[Persona], stored: Json) -> Agent | Persona:
-        # Shared tools change without the agent that has them, so such agents are never taken for the same.
-        if stored.get("tool_ids"):
+        # Shared tools, which alone have an id, change without the agent that has them, and a flow that takes the place
+        # of the agent's own brings others: such agents are never taken for the same.
+        if any(tool.get("id") for tool in stored.get("tools", ())):
             return cls.model_validate(stored, context=TRUSTED)
         key = (cls.__name__, stored["id"], stored["updated_at"])
         if key not in self._known:
@@ -82,7 +83,7 @@ def _offered(agent: AgentDraft) -> AgentDraft:
 def _overridden(agent: Agent, overrides: Json) -> AgentDraft:
     if not overrides:
         return AgentDraft.model_construct(**{name: getattr(agent, name) for name in AgentDraft.model_fields})
-    reject_unknown(overrides, OVERRIDABLE, "agent_overrides")
+    reject_unknown(overrides, OVERRIDABLE, "agent_overrides", shown=USUAL_OVERRIDES)
     record = agent.model_dump(mode="json", include=set(AgentDraft.model_fields))
     try:
         return validated(AgentDraft, record | overrides)

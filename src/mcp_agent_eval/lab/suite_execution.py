@@ -9,7 +9,8 @@ from typing import Protocol
 import anyio
 
 from mcp_agent_eval.backend.base import Backend
-from mcp_agent_eval.errors import EvalError, RunFinished
+from mcp_agent_eval.errors import EvalError
+from mcp_agent_eval.lab.cancelling import cancel_suite_run
 from mcp_agent_eval.lab.packs.patience import patiently
 from mcp_agent_eval.lab.waiting import wait_until_final
 from mcp_agent_eval.types import Json, Run, SuiteRun
@@ -61,11 +62,7 @@ class SuiteExecution:
 
     async def cancel(self) -> int:
         """Cancel every run that is not over; how many these were. They end at their next turn."""
-        cancelled = 0
-        for id in self._started:
-            for run in (await self._read(id)).runs:
-                cancelled += not run.is_final and await self._cancel(run.id)
-        return cancelled
+        return sum([await cancel_suite_run(self._backend, id) for id in self._started])
 
     async def settle(self) -> None:
         """Wait until every run that was started is over."""
@@ -124,15 +121,7 @@ class SuiteExecution:
         return seen.model_copy(update={"runs": [self._ended.get(run.id, run) for run in seen.runs]})
 
     async def _judged(self, run: Run) -> Run:
-        """The run with its evaluation, which not every API tells with its suite run, or leaves to a judge of ours."""
-        if run.status != "completed" or (run.evaluation and not run.evaluation.is_open):
-            return run
-        return await patiently(lambda: self._backend.run(run.id))
-
-    async def _cancel(self, run_id: str) -> bool:
-        """Whether there was anything left to cancel."""
-        try:
-            await patiently(lambda: self._backend.cancel(run_id))
-        except RunFinished:
-            return False
-        return True
+        """The run with its evaluation, which not every API tells with its suite run, or leaves to a judge of ours; and
+        with its case, where the limit left no room to read it."""
+        is_judged = run.status != "completed" or (run.evaluation and not run.evaluation.is_open)
+        return run if is_judged and run.case else await patiently(lambda: self._backend.run(run.id))

@@ -20,12 +20,12 @@ from pydantic import Field
 
 from mcp_agent_eval.backend.base import Backend
 from mcp_agent_eval.errors import EvalError, NotFound, RunFinished
+from mcp_agent_eval.lab.cancelling import cancel_suite_run
 from mcp_agent_eval.mcp_server.app import App
 from mcp_agent_eval.mcp_server.tools.running import (
     run_progress,
     shown_run,
     shown_suite_run,
-    stop_suite_run,
     suite_name,
     suite_run_progress,
 )
@@ -97,7 +97,7 @@ class Tasks(Extension):
         backend = (await ctx.lifespan_context.connection()).backend
         kind, _, id = params.task_id.partition(":")
         with suppress(RunFinished):
-            await (backend.cancel(id) if kind == "run" else stop_suite_run(backend, id))
+            await (backend.cancel(id) if kind == "run" else cancel_suite_run(backend, id))
         return {"resultType": "complete"}
 
 

@@ -1,6 +1,6 @@
 """The nouns of the contract: frozen values without I/O."""
 
-from mcp_agent_eval.types.agent import OVERRIDABLE, Agent, AgentDraft, AgentType
+from mcp_agent_eval.types.agent import OVERRIDABLE, USUAL_OVERRIDES, Agent, AgentDraft, AgentType
 from mcp_agent_eval.types.base import LOCAL_COMPANY, Json, Kind, Limit, Offset, Page, now
 from mcp_agent_eval.types.capabilities import Capabilities
 from mcp_agent_eval.types.case import (
@@ -38,6 +38,7 @@ __all__ = [
     "OVERRIDABLE",
     "PRESENT",
     "STUB",
+    "USUAL_OVERRIDES",
     "Agent",
     "AgentDraft",
     "AgentType",

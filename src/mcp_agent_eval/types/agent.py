@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import (
     AfterValidator,
@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from mcp_agent_eval.types.base import Id, Json, Language, Model, ModelName, Name, Stamped
+from mcp_agent_eval.types.base import Id, Json, Language, Model, ModelName, Name, Part, Stamped
 from mcp_agent_eval.types.endpoint import Endpoint
 from mcp_agent_eval.types.tool import Tool
 
@@ -35,7 +35,7 @@ def _https(address: str) -> str:
     return address
 
 
-class ExtractionParameter(Model):
+class ExtractionParameter(Part):
     """A value that the hosted platform extracts after a call. Kept, not used by text evals."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z][A-Za-z0-9]*$")]
@@ -43,7 +43,9 @@ class ExtractionParameter(Model):
 
 
 AgentType = Literal["prompt", "flow", "endpoint"]
-_BELONGS: dict[str, tuple[AgentType, ...]] = {"flow_config": ("flow",), "endpoint": ("endpoint",)}
+_TYPES: tuple[AgentType, ...] = get_args(AgentType)
+_BELONGS: dict[str, AgentType] = {"flow_config": "flow", "endpoint": "endpoint"}
+"""Fields that agents of one type need, and others must not have."""
 
 
 class AgentDraft(Model):
@@ -86,6 +88,20 @@ class AgentDraft(Model):
     webhook_events: list[WebhookEvent] = Field(default_factory=list[WebhookEvent])
     extraction_parameters: list[ExtractionParameter] = Field(default_factory=list[ExtractionParameter])
 
+    @model_validator(mode="before")
+    @classmethod
+    def _has_the_type_of_its_fields(cls, value: Any) -> Any:
+        """Comes first, since a prompt would be asked for where the type is all that is missing."""
+        given = cast(Json, value) if isinstance(value, dict) else {}
+        type = given.get("type", "prompt")
+        for field, its_type in _BELONGS.items():
+            if given.get(field) is not None and type in _TYPES and type != its_type:
+                raise ValueError(
+                    f'{field}: belongs to agents of type "{its_type}", and this one is of type "{type}": set type '
+                    f'to "{its_type}" when you create it'
+                )
+        return cast(object, value)
+
     @field_validator("system_prompt")
     @classmethod
     def _is_there(cls, text: str, info: ValidationInfo) -> str:
@@ -95,18 +111,9 @@ class AgentDraft(Model):
 
     @model_validator(mode="after")
     def _has_what_its_type_needs(self) -> AgentDraft:
-        for field, types in _BELONGS.items():
-            if getattr(self, field) is not None and self.type not in types:
-                raise ValueError(
-                    f"{field} belongs to agents of type {types[0]!r}, and this one is a {self.type!r}"
-                )
-        if self.type != "endpoint" and not self.system_prompt.strip():
-            raise ValueError(
-                f"system_prompt: is required, and must not be blank, for an agent of type {self.type!r}"
-            )
-        needed = {"flow": "flow_config", "endpoint": "endpoint"}.get(self.type)
-        if needed and getattr(self, needed) is None:
-            raise ValueError(f"an agent of type {self.type!r} needs {needed}")
+        for field, type in _BELONGS.items():
+            if self.type == type and getattr(self, field) is None:
+                raise ValueError(f"an agent of type {type!r} needs {field}")
         return self
 
     @model_validator(mode="after")
@@ -123,3 +130,17 @@ class Agent(AgentDraft, Stamped):
 
 OVERRIDABLE = frozenset(AgentDraft.model_fields) - {"name", "type", "is_active", "tool_ids"}
 """The fields that `agent_overrides` may replace, whole."""
+
+USUAL_OVERRIDES = (
+    "system_prompt",
+    "greeting_message",
+    "agent_speaks_first",
+    "tools",
+    "flow_config",
+    "endpoint",
+    "model",
+    "temperature",
+    "variables",
+    "language",
+)
+"""Those of them that change how an agent talks and acts in text."""

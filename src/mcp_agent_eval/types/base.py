@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    model_validator,
+)
+
+from mcp_agent_eval.validation import quoted
 
 LOCAL_COMPANY = "00000000-0000-4000-8000-000000000000"
 """The contract stamps a company on every row; the embedded engine has just this one."""
@@ -44,11 +55,11 @@ Name = Annotated[str, AfterValidator(_is_name), Field(json_schema_extra={"maxLen
 def _is_model(name: str, info: ValidationInfo) -> str:
     if info.context != TRUSTED and (not name.isprintable() or len(name.encode()) > LONGEST_MODEL):
         raise ValueError(f"must be one line of {LONGEST_MODEL} characters at most (bytes, in UTF-8)")
-    return name
+    return "offline" if name.strip().lower() == "offline" else name.strip()
 
 
 ModelName = Annotated[str, AfterValidator(_is_model), Field(json_schema_extra={"maxLength": LONGEST_MODEL})]
-"""A model as `provider:name`."""
+"""A model as `provider:name`, or `offline`."""
 
 Moment = Annotated[datetime, Field(strict=False)]
 """A point in time; in JSON, a text in the form of ISO 8601."""
@@ -58,6 +69,9 @@ Language = Literal["en", "he"]
 
 Limit = Annotated[int, Field(ge=1, le=100)]
 Offset = Annotated[int, Field(ge=0, le=1_000_000_000)]
+
+TRUSTED = "trusted"
+"""The validation context of what was checked before it was stored: schemas are not checked again."""
 
 T = TypeVar("T")
 
@@ -71,6 +85,36 @@ class Model(BaseModel):
     """Frozen; an unknown field is an error, and so is a text or a truth value where a number belongs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
+
+
+class Part(Model):
+    """What users write within something else. A field that it does not have is reported with those that it has."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_no_other_fields(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, dict) and info.context != TRUSTED:
+            given = cast(Json, value)
+            if unknown := sorted(given.keys() - cls.model_fields.keys()):
+                fields = ", ".join(cls.model_fields)
+                lacking = cls.lacking(given)
+                raise ValueError(
+                    f"there is no field {', '.join(map(quoted, unknown))}{lacking}. The fields are: {fields}"
+                )
+        return cast(object, value)
+
+    @classmethod
+    def lacking(cls, given: Json) -> str:
+        """What is said besides of a value with unknown fields: that one is missing, and so may be meant."""
+        return ""
+
+
+def from_text(value: object) -> object:
+    """The list or object that a text holds as JSON, which is how some hosts send them; anything else as it is."""
+    if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
+        with suppress(ValueError, RecursionError):
+            return json.loads(value)
+    return value
 
 
 class Stamped(Model):
@@ -95,10 +139,6 @@ class Page(Model, Generic[T]):
     def has_more(self) -> bool:
         """Whether a later page holds anything."""
         return self.offset + len(self.data) < self.total
-
-
-TRUSTED = "trusted"
-"""The validation context of what was checked before it was stored: schemas are not checked again."""
 
 
 def is_json_schema(schema: Json, info: ValidationInfo) -> Json:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import AfterValidator, BeforeValidator, Field, model_serializer, model_validator
 
 from mcp_agent_eval.types.agent import Agent
-from mcp_agent_eval.types.base import Id, Json, Model, Name, Stamped, Text
+from mcp_agent_eval.types.base import Id, Json, Model, Name, Part, Stamped, Text, from_text
 from mcp_agent_eval.types.persona import Persona
 
 AssertionType = Literal["must_say", "must_not_say", "must_call_tool", "must_reach_node", "custom_llm_judge"]
@@ -27,7 +27,7 @@ NEEDS: dict[AssertionType, str] = {
 """The one field that each type of assertion cannot do without."""
 
 
-class Assertion(Model):
+class Assertion(Part):
     """One entry of `success_criteria`. Its type decides what else counts."""
 
     type: AssertionType
@@ -35,16 +35,22 @@ class Assertion(Model):
     description: str | None = None
     pattern: str | None = None
     tool_name: str | None = None
-    args_match: Json | None = None
+    args_match: Annotated[Json | None, BeforeValidator(from_text)] = None
     node_id: str | None = None
     rubric: str | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _accept_phrases(cls, value: Any) -> Any:
-        if isinstance(value, dict) and "kind" in value:
-            return _from_phrase(cast(Json, value))
-        return cast(object, value)
+        given = from_text(value)
+        if isinstance(given, dict) and given.keys() & {"kind", "phrase"}:
+            return _from_phrase(cast(Json, given))
+        return cast(object, given)
+
+    @classmethod
+    def lacking(cls, given: Json) -> str:
+        needed = next((field for type, field in NEEDS.items() if type == given.get("type")), None)
+        return f", and {given['type']} needs {needed!r}" if needed and not given.get(needed) else ""
 
     @model_validator(mode="after")
     def _has_what_its_type_needs(self) -> Assertion:
@@ -64,10 +70,12 @@ def _from_phrase(value: Json) -> Json:
     """The vendor's other spelling (`kind`, `phrase`, `match_type`, `case_sensitive`) in ours."""
     rest = {k: v for k, v in value.items() if k not in {"kind", "phrase", "match_type", "case_sensitive"}}
     if "phrase" in value:
+        if value.get("pattern"):
+            raise ValueError("give phrase or pattern, not both: they say the same")
         phrase = str(value["phrase"])
         pattern = phrase if value.get("match_type") == "regex" else re.escape(phrase)
         rest["pattern"] = f"(?-i:{pattern})" if value.get("case_sensitive") else pattern
-    return {"type": value["kind"]} | rest
+    return rest | {"type": value["kind"]} if "kind" in value else rest
 
 
 def _nothing_is_empty(value: Any) -> Any:
@@ -101,7 +109,9 @@ class CaseDraft(Model):
     scenario: Text
     description: str | None = None
     suite_id: Id | None = None
-    success_criteria: list[Assertion] = Field(default_factory=list[Assertion])
+    success_criteria: Annotated[list[Assertion], BeforeValidator(from_text)] = Field(
+        default_factory=list[Assertion]
+    )
     max_turns: int = Field(20, ge=1, le=100)
     pass_threshold: float = Field(80, ge=0, le=100)
     tool_policy: ToolPolicy = "mock"

@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from mcp_agent_eval.types.base import Model
+from mcp_agent_eval.types.base import Part
 
 _SECRET = re.compile(r"\{\{\s*secret\.[A-Za-z_][A-Za-z0-9_]*\s*\}\}")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -58,7 +58,7 @@ def _problem(name: str, value: str) -> str | None:
     return None
 
 
-class Endpoint(Model):
+class Endpoint(Part):
     """An agent that is reached over HTTP. It has a prompt and tools of its own: of the agent's record only
     the greeting, the variables and the tools that are left to the caller matter to it."""
 

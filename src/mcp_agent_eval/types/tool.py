@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, StringConstraints, model_validator
 
-from mcp_agent_eval.types.base import Json, JsonSchema, Model, Stamped
+from mcp_agent_eval.types.base import Json, JsonSchema, Part, Stamped
 
 ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
-class ToolDraft(Model):
+class ToolDraft(Part):
     """What a user says of a tool. A `system` tool ends the conversation when it is called; one that is not
     active is not offered to the model.
 
@@ -36,6 +36,11 @@ class ToolDraft(Model):
         if isinstance(record.get("function"), dict):
             return record["function"]
         return _with_parameters(record)
+
+    @classmethod
+    def lacking(cls, given: Json) -> str:
+        foreign = given.keys() & {"input_schema", "inputSchema"}
+        return ": the schema of a tool's arguments is called 'parameters' here" if foreign else ""
 
 
 class Tool(ToolDraft):

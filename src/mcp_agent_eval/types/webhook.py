@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator
 
-from mcp_agent_eval.types.base import Json, Model, Text
+from mcp_agent_eval.types.base import Json, Model, Part, Text
 from mcp_agent_eval.types.run import ToolUse
 from mcp_agent_eval.validation import validated
 
@@ -64,7 +64,7 @@ HeaderName = Annotated[
 HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e\t]*$")]
 
 
-class StaticParameter(Model):
+class StaticParameter(Part):
     """A field that every request carries. Any JSON value, but no secret: those go into headers or the url."""
 
     name: Text
@@ -78,7 +78,7 @@ class StaticParameter(Model):
         return value
 
 
-class ExtractionParameter(Model):
+class ExtractionParameter(Part):
     """A field that the model fills."""
 
     name: Text
@@ -86,7 +86,7 @@ class ExtractionParameter(Model):
     required: bool = True
 
 
-class PayloadConfig(Model):
+class PayloadConfig(Part):
     """What a request holds: standard metadata, then what is static, then what the model said. Later wins."""
 
     include_standard_metadata: bool = True

@@ -74,6 +74,7 @@ class HostedBackend:
         await self._nouns.delete(kind, id)
 
     async def find(self, kind: Reference, reference: str) -> str:
+        reference = reference.strip()
         if kind == "run":
             return await self._runs.find(reference)
         if kind == "suite_run":

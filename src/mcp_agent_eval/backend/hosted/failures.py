@@ -10,6 +10,7 @@ from mcp_agent_eval.engine.flows.check import FlowInvalid
 from mcp_agent_eval.errors import (
     ApiError,
     BillingFailed,
+    BudgetExceeded,
     EvalError,
     InsufficientScope,
     InvalidInput,
@@ -55,7 +56,11 @@ def failure(response: httpx2.Response) -> EvalError:
         return FlowInvalid(_issues(told))
     message, code = _words(told)
     hint = told.get("hint") or _HINTS.get(response.status_code)
-    return _class(response.status_code, code)(message, hint=hint if isinstance(hint, str) else None)
+    told_hint = hint if isinstance(hint, str) else None
+    cls = _class(response.status_code, code)
+    if issubclass(cls, BudgetExceeded):
+        return cls(message, scope=str(told.get("scope") or ""), hint=told_hint)
+    return cls(message, hint=told_hint)
 
 
 def body_of(response: httpx2.Response) -> object:
@@ -84,7 +89,7 @@ def _issues(told: Json) -> list[FlowIssue]:
     """Everything that is wrong with a flow."""
     issues = told.get("issues")
     listed = cast(list[object], issues) if isinstance(issues, list) else []
-    return [cast(FlowIssue, issue) for issue in listed if isinstance(issue, dict)]
+    return [cast(FlowIssue, {"node_id": None, **issue}) for issue in listed if isinstance(issue, dict)]
 
 
 def _class(status: int, code: str) -> type[EvalError]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from weakref import WeakValueDictionary
 
 import anyio
 
@@ -12,7 +13,7 @@ from mcp_agent_eval.engine.judge import Judge
 from mcp_agent_eval.engine.llm.messages import Model, ModelReply, ModelRequest
 from mcp_agent_eval.engine.models import Models
 from mcp_agent_eval.engine.tracing.calls import completed
-from mcp_agent_eval.errors import ModelError
+from mcp_agent_eval.errors import EvalError, ModelError, NotConfigured
 from mcp_agent_eval.settings import Settings
 from mcp_agent_eval.types import STUB, AssertionResult, Evaluation, Json, Run, Turn
 
@@ -27,7 +28,7 @@ class LocalJudge:
         self._name = settings.judge_model
         self._prices = Prices(settings.prices)
         self._judged: dict[str, Json] = {}
-        self._lock = anyio.Lock()
+        self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
 
     async def aclose(self) -> None:
         """Close the connections to the model."""
@@ -37,15 +38,26 @@ class LocalJudge:
         """The run with `local_evaluation`, where a stub left verdicts open and a judge model is set."""
         if self._name is None or not run.is_final or run.evaluation is None or not run.evaluation.is_open:
             return run
-        async with self._lock:
-            if run.id not in self._judged:
-                self._keep(run.id, await self._judge(run, await turns(), self._name))
-            return run.model_copy(update=self._judged[run.id])
+        # A lock lives as long as somebody holds it or waits for it: one verdict per run, many runs at once.
+        async with self._locks.setdefault(run.id, anyio.Lock()):
+            fields = self._judged.get(run.id) or await self._judge(run, turns, self._name)
+            return run.model_copy(update=fields)
 
-    async def _judge(self, run: Run, turns: Sequence[Turn], name: str) -> Json:
+    async def _judge(self, run: Run, turns: Callable[[], Awaitable[Sequence[Turn]]], name: str) -> Json:
+        """The fields of a run that our judge decides. Without a key for its model the run is shown all the same, with
+        the reason in the place of the verdicts; the next call tries again."""
+        try:
+            model = self._models.get(self._models.name_for("judge", name))
+        except NotConfigured as exc:
+            return {"local_evaluation": _unjudged(run, exc)}
+        fields = await self._verdicts(run, await turns(), model, name)
+        self._keep(run.id, fields)
+        return fields
+
+    async def _verdicts(self, run: Run, turns: Sequence[Turn], model: Model, name: str) -> Json:
         """The fields of a run that say what our judge made of it, and what that cost."""
         bill = _Bill(self._prices)
-        judge = Judge(self._models.get(self._models.name_for("judge", name)), bill)
+        judge = Judge(model, bill)
         results = [await self._again(judge, result, turns, name) for result in _results(run)]
         priced = bill.nano_usd is not None
         return {
@@ -66,13 +78,24 @@ class LocalJudge:
         try:
             verdict = await judge.check(result.assertion, turns)
         except ModelError as exc:
-            return result.model_copy(update={"reason": f"{STUB}; nor could it be judged here: {exc.message}"})
+            return _left_open(result, exc)
         return verdict.model_copy(update={"judged_by": name, "weight": result.weight})
 
     def _keep(self, run_id: str, fields: Json) -> None:
         while len(self._judged) >= _KEPT:
             del self._judged[next(iter(self._judged))]
         self._judged[run_id] = fields
+
+
+def _left_open(result: AssertionResult, exc: EvalError) -> AssertionResult:
+    return result.model_copy(update={"reason": f"{STUB}; nor could it be judged here: {exc.message}"})
+
+
+def _unjudged(run: Run, exc: EvalError) -> Evaluation:
+    """The evaluation with the reason why our judge could not be asked."""
+    return Evaluation(
+        results=[_left_open(result, exc) if result.is_open else result for result in _results(run)]
+    )
 
 
 def _added_up(run: Run, results: list[AssertionResult]) -> Evaluation:

@@ -12,7 +12,7 @@ from mcp_agent_eval.backend.hosted.server import Server
 from mcp_agent_eval.engine.references import nothing
 from mcp_agent_eval.errors import NotFound, NotSupported
 from mcp_agent_eval.types import Json, Kind, Page
-from mcp_agent_eval.types.nouns import Noun
+from mcp_agent_eval.types.nouns import Noun, list_filters
 
 _PATHS: Mapping[Kind, str] = {
     "agent": "/agents",
@@ -59,7 +59,8 @@ class Nouns:
         self, kind: Kind, *, limit: int, offset: int, filters: Mapping[str, str | None]
     ) -> Page[Noun]:
         """A page of one kind."""
-        answer = await self._client.get(_PATHS[kind], {"limit": limit, "offset": offset, **filters})
+        given = list_filters(kind, filters)
+        answer = await self._client.get(_PATHS[kind], {"limit": limit, "offset": offset, **given})
         found = [self._noticed(kind, reading.noun(kind, row)) for row in reading.rows_of(answer)]
         return reading.page(found, answer, limit=limit, offset=offset)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from uuid import uuid4
 
 from anyio.abc import TaskGroup
@@ -17,7 +18,7 @@ from mcp_agent_eval.backend.hosted.starting import Starts
 from mcp_agent_eval.backend.hosted.watching import FIRST, Watches
 from mcp_agent_eval.engine.references import nothing
 from mcp_agent_eval.engine.signals import Signals
-from mcp_agent_eval.errors import InvalidInput, NotFound, NotSupported, RunFinished
+from mcp_agent_eval.errors import ApiError, InvalidInput, NotFound, NotSupported, RateLimited, RunFinished
 from mcp_agent_eval.types import Case, Json, ModelCall, Page, Run, RunFilter, Turn
 from mcp_agent_eval.validation import key_of_another
 
@@ -26,6 +27,7 @@ _BLOCKS = 75.0
 """Seconds after which a start call that blocks for a minute is given up."""
 _NEWEST = 20
 _MARGIN = 10
+_KEPT = 2000
 
 
 class Runs:
@@ -72,7 +74,7 @@ class Runs:
     async def page(self, filter: RunFilter) -> Page[Run]:
         """A page of runs, newest first, each with its case."""
         answer = await self._client.get(_RUNS, filter.model_dump())
-        found = [await self._expanded(reading.run(row)) for row in reading.rows_of(answer)]
+        found = await self.expanded([reading.run(row) for row in reading.rows_of(answer)])
         return reading.page(found, answer, limit=filter.limit, offset=filter.offset)
 
     async def turns(self, run_id: str, start: int, limit: int) -> list[Turn]:
@@ -130,8 +132,13 @@ class Runs:
         return found
 
     async def expanded(self, runs: Sequence[Run]) -> list[Run]:
-        """Runs with their cases; each case that a row leaves out is read once."""
-        return [await self._expanded(run) for run in runs]
+        """Runs with their cases: each that rows leave out is read once. When one cannot be read, its runs and those
+        after it come without, since the list is worth more."""
+        read: dict[str, Case | None] = {}
+        with suppress(ApiError, RateLimited):
+            for run in runs:
+                await self._read_case(run, read)
+        return [self._with_case(run) for run in runs]
 
     async def _start_at_once(self, case_id: str, overrides: Json | None, key: str) -> Run:
         headers = {"Prefer": "respond-async", "Idempotency-Key": key}
@@ -188,11 +195,22 @@ class Runs:
         return await self._judge.judged(run, lambda: self.turns(run.id, 0, 10_000))
 
     async def _expanded(self, run: Run) -> Run:
-        if run.case is not None or run.case_id is None:
-            return run
-        if run.case_id not in self._cases:
-            self._cases[run.case_id] = await self._case(run.case_id)
-        return run.model_copy(update={"case": self._cases[run.case_id]})
+        await self._read_case(run, {})
+        return self._with_case(run)
+
+    async def _read_case(self, run: Run, read: dict[str, Case | None]) -> None:
+        """Keep the case of a run that comes without, as it is when the run is first seen: later it may say something
+        else. `read` holds the cases that the same call has read already."""
+        if run.case is not None or run.case_id is None or run.id in self._cases:
+            return
+        if run.case_id not in read:
+            read[run.case_id] = await self._case(run.case_id)
+        while len(self._cases) >= _KEPT:
+            del self._cases[next(iter(self._cases))]
+        self._cases[run.id] = read[run.case_id]
+
+    def _with_case(self, run: Run) -> Run:
+        return run if run.case else run.model_copy(update={"case": self._cases.get(run.id)})
 
     async def _case(self, id: str) -> Case | None:
         try:

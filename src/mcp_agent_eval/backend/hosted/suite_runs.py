@@ -12,7 +12,7 @@ from mcp_agent_eval.backend.hosted.runs import Runs
 from mcp_agent_eval.backend.hosted.server import Server
 from mcp_agent_eval.backend.hosted.watching import FIRST, Watches
 from mcp_agent_eval.engine.references import nothing
-from mcp_agent_eval.errors import NotFound, NotSupported, OutcomeUnknown
+from mcp_agent_eval.errors import EvalError, NotFound, NotSupported, OutcomeUnknown
 from mcp_agent_eval.types import Json, RunFilter, StartedSuiteRun, SuiteRun
 from mcp_agent_eval.validation import key_of_another
 
@@ -38,7 +38,11 @@ class SuiteRuns:
         else:
             started = await self._start_once(suite_id, overrides, key)
         self._suites[started.id] = suite_id
-        aggregate = await self.get(started.id, with_runs=False)
+        try:
+            aggregate = await self.get(started.id, with_runs=False)
+        except EvalError:
+            # Without the id, the caller would start the suite again, and pay for it twice.
+            return _just_started(suite_id, started, overrides)
         return StartedSuiteRun.model_validate(dict(aggregate) | {"run_ids": list(started.run_ids)})
 
     async def get(self, id: str, *, with_runs: bool) -> SuiteRun:
@@ -148,6 +152,26 @@ class _Started:
 
     id: str
     run_ids: tuple[str, ...]
+
+
+def _just_started(suite_id: str, started: _Started, overrides: Json | None) -> StartedSuiteRun:
+    """What is known of a suite run from the answer to its start alone."""
+    # An API that does not list the runs has started at least one, and none of them is over.
+    total = len(started.run_ids) or 1
+    nothing_yet = dict.fromkeys(("completed", "cancelled", "errored", "passed", "failed"), 0)
+    unknown = dict.fromkeys(("total_cost_cents", "started_at", "ended_at", "score_avg", "pass_rate"))
+    return StartedSuiteRun.model_validate(
+        {
+            "suite_run_id": started.id,
+            "suite_id": suite_id,
+            "total_runs": total,
+            "in_flight": total,
+            "agent_overrides": overrides,
+            "run_ids": list(started.run_ids),
+            **nothing_yet,
+            **unknown,
+        }
+    )
 
 
 def _path(suite_id: str) -> str:

@@ -6,13 +6,14 @@ from collections.abc import Collection
 from typing import Any, NamedTuple, cast
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from mcp_agent_eval.engine.flows.rules import broken_rules
 from mcp_agent_eval.errors import InvalidInput
 from mcp_agent_eval.types import Json
 from mcp_agent_eval.types.flow import FlowConfig, FlowIssue, IssueCode, raw_nodes
+from mcp_agent_eval.validation import spelled, what_is_wrong
 
-_NAMED = 3
 _TYPES = "start, conversation, tool_call, transfer or end"
 _RETIRED = (
     "type: integration_call was retired. Use a tool_call node, with a webhook tool that calls the service"
@@ -20,17 +21,21 @@ _RETIRED = (
 
 
 class FlowInvalid(InvalidInput):
-    """A `flow_config` that cannot be saved. `issues` holds everything that is wrong with it."""
+    """A `flow_config` that breaks rules. `issues` holds everything that is wrong with it."""
 
     code = "FLOW_INVALID"
 
     def __init__(self, issues: list[FlowIssue]) -> None:
-        super().__init__(_summary(issues), hint="`issues` lists them all, each with its node.")
+        rules = "a rule" if len(issues) == 1 else f"{len(issues)} rules"
+        super().__init__(
+            f"flow_config breaks {rules}.", hint="`issues` lists everything that is wrong, with its node."
+        )
         self.issues = issues
 
     def as_dict(self) -> dict[str, Any]:
-        """The contract's error body with `issues`."""
-        return super().as_dict() | {"issues": self.issues}
+        """The contract's error body with `issues`; one that is about no single node names none."""
+        told = [{name: item for name, item in issue.items() if item is not None} for issue in self.issues]
+        return super().as_dict() | {"issues": told}
 
 
 def read_flow(config: Json, *, tools: Collection[str]) -> FlowConfig:
@@ -50,7 +55,7 @@ def _parsed(config: Json) -> tuple[FlowConfig | None, list[FlowIssue]]:
     try:
         return FlowConfig.model_validate(config), []
     except ValidationError as exc:
-        return None, [_issue(cast(Json, problem), config) for problem in exc.errors(include_url=False)]
+        return None, [_issue(problem, config) for problem in exc.errors(include_url=False)]
 
 
 class _Place(NamedTuple):
@@ -72,10 +77,9 @@ class _Place(NamedTuple):
         return (str(self.node.get("type")), *names)
 
     def in_words(self) -> str:
-        nameless = self.number is not None and self.node_id is None
-        parts = ("nodes", self.number, *self.path) if nameless else self.path
-        text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
-        return text.removeprefix(".") or "the value as a whole"
+        if self.number is None or self.node_id is not None:
+            return spelled(self.path)
+        return spelled(("nodes", self.number, *self.path))
 
 
 _WHAT_MISSING_MEANS: dict[tuple[str, ...], tuple[IssueCode, str]] = {
@@ -94,15 +98,7 @@ _WHAT_MISSING_MEANS: dict[tuple[str, ...], tuple[IssueCode, str]] = {
 }
 
 
-_PLAIN = {
-    "extra_forbidden": "there is no such field",
-    "missing": "is required",
-    "model_type": "must be an object",
-    "model_attributes_type": "must be an object",
-}
-
-
-def _issue(problem: Json, config: Json) -> FlowIssue:
+def _issue(problem: ErrorDetails, config: Json) -> FlowIssue:
     place = _place(problem["loc"], config)
     missing = _WHAT_MISSING_MEANS.get(place.field) if _is_nothing(problem) else None
     if missing:
@@ -121,34 +117,23 @@ def _place(loc: tuple[str | int, ...], config: Json) -> _Place:
     return _Place(cast(Json, node) if isinstance(node, dict) else {}, loc[1], loc[3:])
 
 
-def _is_nothing(problem: Json) -> bool:
+def _is_nothing(problem: ErrorDetails) -> bool:
     given = problem["input"]
     return (
         problem["type"] == "missing" or given in (None, []) or (isinstance(given, str) and not given.strip())
     )
 
 
-def _in_words(problem: Json, place: _Place) -> str:
+def _in_words(problem: ErrorDetails, place: _Place) -> str:
     kind = problem["type"]
     if kind.startswith("union_tag"):
         retired = place.node.get("type") == "integration_call"
         return _RETIRED if retired else f"type: a node is one of {_TYPES}"
-    text = _PLAIN.get(kind) or str(problem["msg"]).removeprefix("Value error, ")
-    return f"{place.in_words()}: {text[:1].lower()}{text[1:]}"
+    where = place.in_words()
+    return f"{where}: {what_is_wrong(problem)}" if where else f"the node {what_is_wrong(problem)}"
 
 
 def _in_order(issues: list[FlowIssue], config: Json) -> list[FlowIssue]:
     """What is about the flow as a whole, then node by node."""
     order = {node["id"]: number for number, node in enumerate(raw_nodes(config))}
     return sorted(issues, key=lambda issue: order.get(issue["node_id"] or "", -1))
-
-
-def _summary(issues: list[FlowIssue]) -> str:
-    first = " ".join(map(_line, issues[:_NAMED]))
-    more = f" And {len(issues) - _NAMED} more." if len(issues) > _NAMED else ""
-    return f"flow_config cannot be saved. {first}{more}"
-
-
-def _line(issue: FlowIssue) -> str:
-    where = f"{issue['node_id']!r}: " if issue["node_id"] else ""
-    return f"{where}{issue['message']} ({issue['code']})"

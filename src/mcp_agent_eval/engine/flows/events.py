@@ -50,9 +50,11 @@ def decided(step_id: str, decision: str, target: str | None = None, *, valid: bo
     return event | {"target_step_id": target} if target else event
 
 
-def tool_result(node: ToolCallNode, use: ToolUse, arguments: Json) -> Json:
-    """What a tool came to. `response_preview` is the beginning of its result; `duration_ms` in milliseconds."""
-    return {
+def tool_result(node: ToolCallNode, use: ToolUse, arguments: Json, *, called: bool) -> Json:
+    """What a tool came to. `response_preview` is the beginning of its result; `duration_ms` in milliseconds. `called`
+    is false, and there at all, only where the node took its error edge without having called its tool: no assertion
+    counts that as a call. (Ours.)"""
+    event: Json = {
         "type": "flow_tool_result",
         "step_id": node.id,
         "kind": node.type,
@@ -65,3 +67,4 @@ def tool_result(node: ToolCallNode, use: ToolUse, arguments: Json) -> Json:
         "error": use.error,
         "duration_ms": use.duration_ms,
     }
+    return event if called else event | {"called": False}

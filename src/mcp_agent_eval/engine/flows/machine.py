@@ -194,7 +194,8 @@ class FlowMachine:
         prepared = yield from self._prepare(node)
         self.arguments[node.id] = prepared.arguments
         use = yield from self._call(node, prepared)
-        self._events.append(events.tool_result(node, use, prepared.arguments))
+        called = prepared.error is None
+        self._events.append(events.tool_result(node, use, prepared.arguments, called=called))
         self.results[node.id] = {"error": use.error} if use.error else use.result
         edge = self._graph.after_tool(node, use)
         return self._enter(edge) if edge else None

@@ -11,7 +11,7 @@ from pydantic import Field
 from mcp_agent_eval.backend.base import Backend
 from mcp_agent_eval.errors import AmbiguousReference
 from mcp_agent_eval.lab.digest import without_blanks
-from mcp_agent_eval.lab.doubts import doubts
+from mcp_agent_eval.lab.doubts import doubts, left_behind
 from mcp_agent_eval.lab.fitting import AROUND, CONCISE, MOST, clip, how_many
 from mcp_agent_eval.lab.flow_line import flow_line
 from mcp_agent_eval.lab.parts import Place
@@ -304,7 +304,11 @@ async def delete_noun(ctx: Ctx, kind: NounKind, id: Ref) -> CallToolResult:
     backend = (await connection(ctx)).backend
     found_id = await backend.find(kind, id)
     await backend.delete(kind, found_id)
-    return answer({"deleted": kind, "id": found_id}, lambda _: written("list", kind=kind))
+    warning = await left_behind(backend, kind, found_id)
+    return answer(
+        {"deleted": kind, "id": found_id, "warnings": [warning] if warning else []},
+        lambda _: written("list", kind=kind),
+    )
 
 
 def _shown(noun: Json) -> Json:

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from mcp_agent_eval.backend.base import Backend
 from mcp_agent_eval.errors import InvalidInput, NotFound, RunFinished
+from mcp_agent_eval.lab.cancelling import cancel_suite_run
 from mcp_agent_eval.lab.digest import (
     LONGEST_NAME,
     clipped,
@@ -141,7 +142,7 @@ async def cancel_run(
         stopping = None if run.is_final else "stops at its next turn"
         return _plain({"run_id": run.id, "status": run.status, "note": stopping})
     if id := await found_or_none(backend, "suite_run", run_id):
-        return _plain({"suite_run_id": id, "runs_stopped": await stop_suite_run(backend, id)})
+        return _plain({"suite_run_id": id, "runs_stopped": await _stop_suite_run(backend, id)})
     raise NotFound(f"There is no run or suite run {run_id[:80]!r}.", hint="Call list_runs to see the newest.")
 
 
@@ -295,15 +296,9 @@ async def _suite_run_id(backend: Backend, suite_run_id: str | None, suite_id: st
     return executions[0].suite_run_id
 
 
-async def stop_suite_run(backend: Backend, suite_run_id: str) -> int:
-    """Stop the runs of a suite run; how many there were to stop. Raises RunFinished when there was none."""
-    stopped = 0
-    for run in (await backend.suite_run(suite_run_id)).runs:
-        try:
-            await backend.cancel(run.id)
-            stopped += 1
-        except RunFinished:
-            continue
+async def _stop_suite_run(backend: Backend, suite_run_id: str) -> int:
+    """How many runs there were to stop. Raises RunFinished when there was none."""
+    stopped = await cancel_suite_run(backend, suite_run_id)
     if not stopped:
         raise RunFinished(
             "Every run of this suite run is over.",
