@@ -124,7 +124,7 @@ async def create_monsters(to: Reader) -> dict[str, str]:
     """One of each noun, all of them far too long; their ids."""
     agent = await to.read(
         "create_agent",
-        name="Agent " * 5_000,
+        name="Agent " * 66,
         system_prompt=PROMPT + "".join(f"{{{{Variable{number}}}}}" for number in range(3_000)),
         description="It talks. " * 5_000,
         tools=[BOOK, *({"name": f"tool{number}", "description": "Does. " * 200} for number in range(300))],
@@ -132,12 +132,12 @@ async def create_monsters(to: Reader) -> dict[str, str]:
         greeting_message=SPOKEN,
     )
     persona = await to.read(
-        "create_persona", name="Persona " * 5_000, identity_prompt=PROMPT, behavior_traits=TRAITS
+        "create_persona", name="Persona " * 50, identity_prompt=PROMPT, behavior_traits=TRAITS
     )
-    suite = await to.read("create_suite", name="Suite " * 5_000, description="Many. " * 5_000)
+    suite = await to.read("create_suite", name="Suite " * 66, description="Many. " * 5_000)
     case = await to.read(
         "create_case",
-        name="Case " * 5_000,
+        name="Case " * 79,
         agent_id=agent["agent_id"],
         persona_id=persona["persona_id"],
         suite_id=suite["suite_id"],
@@ -390,8 +390,8 @@ async def test_an_error_that_was_cut_says_how_to_read_on(settings: Settings) -> 
 async def test_an_ambiguous_name_without_end_is_told_in_short(settings: Settings) -> None:
     async with reader(settings) as to:
         for _ in range(9):
-            await to.read("create_suite", name=LONG)
-        error = await to.refused("run_suite", suite_id=LONG)
+            await to.read("create_suite", name=LONG[:400])
+        error = await to.refused("run_suite", suite_id=LONG[:400])
         assert error["code"] == "AMBIGUOUS_REFERENCE"
 
 

@@ -133,13 +133,13 @@ class TestNouns:
 
     async def test_the_name_of_a_model_has_an_end(self, backend: Backend) -> None:
         case = await make_case(backend)
-        too_long = {"model": f"openai:{'é' * 100}"}
+        too_long = {"model": f"openai:{'é' * 250}"}
         for refused in (
             backend.create("persona", PERSONA | too_long),
             backend.update("agent", case.agent_id, too_long),
             backend.start_run(case.id, agent_overrides=too_long),
         ):
-            with pytest.raises(InvalidInput, match="model: must be one line of 200 characters at most"):
+            with pytest.raises(InvalidInput, match="model: must be one line of 500 characters at most"):
                 await refused
 
     async def test_personas_are_listed_by_name_and_the_rest_newest_first(self, backend: Backend) -> None:

@@ -37,7 +37,7 @@ def not_blank(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(not_blank)]
-LONGEST_NAME, LONGEST_MODEL = 400, 200
+LONGEST_NAME, LONGEST_MODEL = 400, 500
 """Names are looked up by an index, and so is what runs need; PostgreSQL keeps 2,704 bytes of an entry at most. A
 character may take six of them once it is folded to one case."""
 

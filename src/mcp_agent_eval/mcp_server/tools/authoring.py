@@ -304,11 +304,8 @@ async def delete_noun(ctx: Ctx, kind: NounKind, id: Ref) -> CallToolResult:
     backend = (await connection(ctx)).backend
     found_id = await backend.find(kind, id)
     await backend.delete(kind, found_id)
-    warning = await left_behind(backend, kind, found_id)
-    return answer(
-        {"deleted": kind, "id": found_id, "warnings": [warning] if warning else []},
-        lambda _: written("list", kind=kind),
-    )
+    done: Json = {"deleted": kind, "id": found_id, "warning": await left_behind(backend, kind, found_id)}
+    return answer(without_blanks(done), lambda _: written("list", kind=kind))
 
 
 def _shown(noun: Json) -> Json:
