@@ -458,9 +458,9 @@ async def test_the_longest_names_and_addresses_fit_into_the_indexes(database: Po
         )
     )
     names = [
-        f"openai:{some(visible, 193)}",
-        f"openai:{some(visible, 193)}",
-        f"anthropic:{some(visible, 190)}",
+        f"openai:{some(visible, 493)}",
+        f"openai:{some(visible, 493)}",
+        f"anthropic:{some(visible, 490)}",
     ]
     for name in names:
         AgentDraft(name="A", system_prompt="x", model=name)
