@@ -66,6 +66,10 @@ async def execute(workshop: Workshop, claim: Claim) -> None:
         StoreError: the database failed; the run is left to its lease.
     """
     work = await workshop.database.read(lambda connection: _load(connection, claim))
+    if work is None:
+        # Whoever stood still between its claim and this would begin with what another has come to.
+        logger.info("run %s was taken over by another worker", claim.run_id)
+        return
 
     def changed() -> None:
         workshop.signals.ring(work.run.id, work.run.suite_run_id)
@@ -165,7 +169,10 @@ async def _conversation(
     return ended, conversation.turns
 
 
-def _load(connection: Connection, claim: Claim) -> _Work:
+def _load(connection: Connection, claim: Claim) -> _Work | None:
+    """None when another worker has the run."""
+    if not queue.is_owned(connection, claim):
+        return None
     run = runs.get(connection, claim.run_id)
     assert run is not None, "a claimed run cannot vanish: only runs that are over are deleted"
     snapshot = Snapshot.read(runs.snapshot(connection, claim.run_id) or {})

@@ -150,6 +150,13 @@ def stop_suite_run(connection: Connection, suite_run_id: str, reason: str, now: 
     _tell(connection, [], ended)
 
 
+def is_owned(connection: Connection, claim: Claim) -> bool:
+    """Whether a claim is still good."""
+    return (
+        connection.one("find_owned", run_id=claim.run_id, epoch=claim.epoch, worker=claim.worker) is not None
+    )
+
+
 def keep_totals(connection: Connection, claim: Claim, totals: Totals, new_calls: int = 0) -> Row | None:
     """Store what the run came to so far; None, and nothing stored, when the claim is no longer good."""
     return connection.one(

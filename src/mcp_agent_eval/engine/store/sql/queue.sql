@@ -193,6 +193,11 @@ UPDATE runs SET cancel_requested = 1 WHERE id = :run_id AND queue_status = 'clai
 -- Whether a run is there, and where in the queue.
 SELECT queue_status FROM runs WHERE id = :run_id;
 
+-- name: find_owned
+-- A run, if it still belongs to whoever claimed it then.
+SELECT serial FROM runs
+WHERE id = :run_id AND epoch = :epoch AND lease_owner = :worker AND queue_status = 'claimed';
+
 -- name: keep_totals
 -- What a run used so far; no row when it belongs to somebody else by now.
 UPDATE runs SET
