@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from mcp_agent_eval.backend.embedded import EmbeddedBackend, open_embedded
-from mcp_agent_eval.engine import journal
+from mcp_agent_eval.engine.running import journal
 from mcp_agent_eval.engine.store.sqlite import SqliteDatabase
 from mcp_agent_eval.errors import StoreError
 from mcp_agent_eval.settings import Settings

@@ -12,7 +12,7 @@ import pytest
 from starlette.responses import JSONResponse, Response
 
 from mcp_agent_eval.backend.embedded import EmbeddedBackend, open_embedded
-from mcp_agent_eval.engine import lanes
+from mcp_agent_eval.engine.limits import lanes
 from mcp_agent_eval.lab.digest import run_digest, suite_run_digest
 from mcp_agent_eval.lab.packs.loading import load_pack
 from mcp_agent_eval.settings import Settings

@@ -17,18 +17,18 @@ import httpx2
 
 from mcp_agent_eval.api.app import build_api
 from mcp_agent_eval.backend.embedded import EmbeddedBackend
-from mcp_agent_eval.engine.billing import Prices
-from mcp_agent_eval.engine.catalogue import Catalogue
-from mcp_agent_eval.engine.lanes import Lanes
-from mcp_agent_eval.engine.models import Models
-from mcp_agent_eval.engine.references import References
-from mcp_agent_eval.engine.runs import Runs
-from mcp_agent_eval.engine.signals import Signals
+from mcp_agent_eval.engine.limits.billing import Prices
+from mcp_agent_eval.engine.limits.lanes import Lanes
+from mcp_agent_eval.engine.llm.models import Models
+from mcp_agent_eval.engine.records.catalogue import Catalogue
+from mcp_agent_eval.engine.records.references import References
+from mcp_agent_eval.engine.running.runs import Runs
+from mcp_agent_eval.engine.running.signals import Signals
+from mcp_agent_eval.engine.running.workshop import Workshop
 from mcp_agent_eval.engine.store import nouns, rows
 from mcp_agent_eval.engine.store.database import Connection
 from mcp_agent_eval.engine.store.sqlite import open_sqlite
-from mcp_agent_eval.engine.webhooks.fire import Webhooks
-from mcp_agent_eval.engine.workshop import Workshop
+from mcp_agent_eval.engine.tools.webhooks.fire import Webhooks
 from mcp_agent_eval.settings import Settings
 from mcp_agent_eval.types import Agent, Case, Persona, Suite, Tool
 

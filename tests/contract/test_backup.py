@@ -16,10 +16,10 @@ from typing import Any, cast
 import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from mcp_agent_eval.engine.records.upkeep import back_up
 from mcp_agent_eval.engine.store import runs
 from mcp_agent_eval.engine.store.database import Connection, Database
 from mcp_agent_eval.engine.store.opening import open_database
-from mcp_agent_eval.engine.upkeep import back_up
 from mcp_agent_eval.errors import InvalidInput, NotConfigured, StoreError
 from mcp_agent_eval.types import RunFilter
 from tests.contract import store_support as support

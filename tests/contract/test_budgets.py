@@ -10,8 +10,8 @@ from functools import partial
 import anyio
 import pytest
 
-from mcp_agent_eval.engine.billing import NANO, Prices
-from mcp_agent_eval.engine.budget import Budget
+from mcp_agent_eval.engine.limits.billing import NANO, Prices
+from mcp_agent_eval.engine.limits.budget import Budget
 from mcp_agent_eval.engine.llm.messages import ModelRequest
 from mcp_agent_eval.engine.store import queue, spending
 from mcp_agent_eval.engine.store.database import Database

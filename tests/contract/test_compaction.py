@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from mcp_agent_eval.engine.records.upkeep import Upkeep
 from mcp_agent_eval.engine.store import sqlite_file, sqlite_upkeep
 from mcp_agent_eval.engine.store.opening import open_database
 from mcp_agent_eval.engine.store.sqlite_upkeep import compact
-from mcp_agent_eval.engine.upkeep import Upkeep
 from tests.contract.store_support import claim, later, new_run, queued, run
 from tests.contract.test_store_sqlite import file_size_limit
 

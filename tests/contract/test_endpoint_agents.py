@@ -17,6 +17,8 @@ import httpx2
 import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from mcp_agent_eval.engine.conversation.base import Said
+from mcp_agent_eval.engine.conversation.endpoint_agent import EndpointAgent
 from mcp_agent_eval.engine.endpoints.reach import endpoint_model
 from mcp_agent_eval.engine.llm.messages import (
     Model,
@@ -26,8 +28,6 @@ from mcp_agent_eval.engine.llm.messages import (
     reply_from_json,
 )
 from mcp_agent_eval.engine.llm.wire import OPENING
-from mcp_agent_eval.engine.participants.base import Said
-from mcp_agent_eval.engine.participants.endpoint_agent import EndpointAgent
 from mcp_agent_eval.errors import ModelError, NotConfigured
 from mcp_agent_eval.types import AgentDraft, Json, ToolUse
 from mcp_agent_eval.types.endpoint import Endpoint

@@ -19,7 +19,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from mcp_agent_eval.engine.models import Models
+from mcp_agent_eval.engine.llm.models import Models
 from mcp_agent_eval.engine.store import postgres, postgres_server, queue, runs
 from mcp_agent_eval.engine.store.addresses import shown
 from mcp_agent_eval.engine.store.database import QUEUE, Connection

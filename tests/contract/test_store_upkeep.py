@@ -11,17 +11,17 @@ import anyio
 import pytest
 
 from mcp_agent_eval.backend.connect import connect
-from mcp_agent_eval.engine import upkeep as engine_upkeep
-from mcp_agent_eval.engine.billing import Prices
-from mcp_agent_eval.engine.budget import Budget
+from mcp_agent_eval.engine.limits.billing import Prices
+from mcp_agent_eval.engine.limits.budget import Budget
 from mcp_agent_eval.engine.llm.messages import ModelRequest
+from mcp_agent_eval.engine.records import upkeep as engine_upkeep
+from mcp_agent_eval.engine.records.upkeep import Upkeep
 from mcp_agent_eval.engine.store import journal, nouns, runs, suite_runs, upkeep
 from mcp_agent_eval.engine.store.database import Connection, Database
 from mcp_agent_eval.engine.store.deltas import Requests
 from mcp_agent_eval.engine.store.journal import NewCall
 from mcp_agent_eval.engine.store.opening import open_database
 from mcp_agent_eval.engine.store.queue import Claim, Totals
-from mcp_agent_eval.engine.upkeep import Upkeep
 from mcp_agent_eval.errors import StoreTooNew
 from mcp_agent_eval.settings import Price, Settings
 from mcp_agent_eval.types import Agent, RunFilter, RunStatus, Turn

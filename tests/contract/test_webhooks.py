@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from mcp_agent_eval.engine.webhooks.fire import Webhooks, new_transport
+from mcp_agent_eval.engine.tools.webhooks.fire import Webhooks, new_transport
 from mcp_agent_eval.errors import InvalidInput
 from mcp_agent_eval.types import Json, Tool, ToolUse
 from mcp_agent_eval.types.webhook import CallContext, Fired, check_webhook

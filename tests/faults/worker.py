@@ -18,7 +18,8 @@ import anyio
 import anyio.to_thread
 
 from mcp_agent_eval.backend.embedded import open_embedded
-from mcp_agent_eval.engine import lanes, worker
+from mcp_agent_eval.engine.limits import lanes
+from mcp_agent_eval.engine.running import worker
 from mcp_agent_eval.engine.store import claims
 from mcp_agent_eval.engine.store.queue import Claim
 from mcp_agent_eval.settings import Settings

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mcp_agent_eval.engine.webhooks.addresses import (
+from mcp_agent_eval.engine.tools.webhooks.addresses import (
     ForbiddenAddress,
     UnknownHost,
     checked_address,

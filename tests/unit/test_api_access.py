@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from mcp_agent_eval.api.access import Access
 from mcp_agent_eval.api.limits import RateLimit, Window
-from mcp_agent_eval.engine.keyring import Keyring
+from mcp_agent_eval.engine.records.keyring import Keyring
 from mcp_agent_eval.engine.store.database import Database
 from mcp_agent_eval.engine.store.sqlite import open_sqlite
 from mcp_agent_eval.errors import RateLimited

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mcp_agent_eval.engine.assertions import QUOTE_LENGTH, check, score
+from mcp_agent_eval.engine.scoring.assertions import QUOTE_LENGTH, check, score
 from mcp_agent_eval.types import Assertion, AssertionResult, Json, ToolUse, Turn
 from tests.support import shared_path
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcp_agent_eval.engine.billing import NANO, Prices
+from mcp_agent_eval.engine.limits.billing import NANO, Prices
 from mcp_agent_eval.engine.llm.messages import Usage
 from mcp_agent_eval.settings import Price
 

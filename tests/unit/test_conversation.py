@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from mcp_agent_eval.engine.conversation import Conversation, Ending, ToolLoop
-from mcp_agent_eval.engine.participants.base import Said, Silent
-from mcp_agent_eval.engine.participants.persona import EndSignal, SimulatedPersona
-from mcp_agent_eval.engine.participants.prompt_agent import PromptAgent
-from mcp_agent_eval.engine.tools import Tools
+from mcp_agent_eval.engine.conversation.base import Said, Silent
+from mcp_agent_eval.engine.conversation.conversation import Conversation, Ending, ToolLoop
+from mcp_agent_eval.engine.conversation.persona import EndSignal, SimulatedPersona
+from mcp_agent_eval.engine.conversation.prompt_agent import PromptAgent
+from mcp_agent_eval.engine.tools.acting import Tools
 from mcp_agent_eval.types import AgentDraft, Persona, ToolUse
 from tests.scripted import MemoryJournal, ScriptedModel
 

@@ -20,7 +20,7 @@ import mcp_agent_eval
 from mcp_agent_eval.api.app import build_api
 from mcp_agent_eval.backend.base import Backend
 from mcp_agent_eval.cli.main import commands
-from mcp_agent_eval.engine.participants.persona_prompt import _BEHAVIOUR, _OWN_SECTION
+from mcp_agent_eval.engine.conversation.persona_prompt import _BEHAVIOUR, _OWN_SECTION
 from mcp_agent_eval.errors import EvalError, FailureKind
 from mcp_agent_eval.mcp_server.server import build_server
 from mcp_agent_eval.mcp_server.tools.catalogue import all_tools

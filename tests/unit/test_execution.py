@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mcp_agent_eval.backend.embedded import EmbeddedBackend, open_embedded
-from mcp_agent_eval.engine import execution, worker
+from mcp_agent_eval.engine.running import execution, worker
 from mcp_agent_eval.engine.store import queue, runs
 from mcp_agent_eval.engine.store.sqlite import open_sqlite
 from mcp_agent_eval.errors import InvalidInput, StoreError
@@ -76,7 +76,7 @@ async def test_a_run_that_a_fault_of_ours_stops_is_left_to_its_lease(
 
     async with opened(tmp_path) as backend:
         with monkeypatch.context() as patch:
-            patch.setattr("mcp_agent_eval.engine.worker.execute", failing)
+            patch.setattr("mcp_agent_eval.engine.running.worker.execute", failing)
             id = await started(backend)
             while not caplog.records:
                 await backend.wait_run(id, 0.1)
@@ -112,7 +112,7 @@ async def test_a_worker_whose_run_was_taken_over_writes_nothing_more(
 
     async with opened(tmp_path) as backend:
         with monkeypatch.context() as patch:
-            patch.setattr("mcp_agent_eval.engine.worker.execute", late)
+            patch.setattr("mcp_agent_eval.engine.running.worker.execute", late)
             id = await started(backend)
             while "taken over" not in caplog.text:
                 await backend.wait_run(id, 0.1)

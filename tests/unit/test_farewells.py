@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from mcp_agent_eval.engine.farewells import is_farewell, parted_twice
+from mcp_agent_eval.engine.conversation.farewells import is_farewell, parted_twice
 from tests.support import shared_path
 
 

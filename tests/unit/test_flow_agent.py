@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from mcp_agent_eval.engine.conversation.base import Said, Silent
+from mcp_agent_eval.engine.conversation.flow_agent import FlowAgent
 from mcp_agent_eval.engine.flows.check import read_flow
 from mcp_agent_eval.engine.flows.machine import FlowLoop
-from mcp_agent_eval.engine.participants.base import Said, Silent
-from mcp_agent_eval.engine.participants.flow_agent import FlowAgent
 from mcp_agent_eval.types import AgentDraft, Json, Tool, ToolUse
 from mcp_agent_eval.types.flow import FlowConfig
 from tests.flows import PUBLISHED, config, end, flow, published, start, talk, tool, tools_of

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from mcp_agent_eval.engine.judge import Judge, transcript_lines
-from mcp_agent_eval.engine.scoring import evaluate
+from mcp_agent_eval.engine.scoring.evaluation import evaluate
+from mcp_agent_eval.engine.scoring.judge import Judge, transcript_lines
 from mcp_agent_eval.errors import ModelError
 from mcp_agent_eval.types import Assertion, ToolUse, Turn
 from tests.scripted import MemoryJournal, ScriptedModel

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mcp_agent_eval.backend.keyring import open_keyring
-from mcp_agent_eval.engine.keyring import Keyring
+from mcp_agent_eval.engine.records.keyring import Keyring
 from mcp_agent_eval.engine.store import keys
 from mcp_agent_eval.engine.store.database import Database
 from mcp_agent_eval.engine.store.sqlite import open_sqlite

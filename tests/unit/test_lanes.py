@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mcp_agent_eval.engine.lanes import Lanes
+from mcp_agent_eval.engine.limits.lanes import Lanes
 from mcp_agent_eval.engine.store import lanes
 from mcp_agent_eval.engine.store.database import Connection, Database
 from mcp_agent_eval.engine.store.lanes import LaneState

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from referencing.jsonschema import EMPTY_REGISTRY
 
-from mcp_agent_eval.engine.mocks import values
-from mcp_agent_eval.engine.mocks.strings import TextRules, strings
-from mcp_agent_eval.engine.mocks.values import CannotMock, mock_tool_result, mock_value
+from mcp_agent_eval.engine.tools.mocks import values
+from mcp_agent_eval.engine.tools.mocks.strings import TextRules, strings
+from mcp_agent_eval.engine.tools.mocks.values import CannotMock, mock_tool_result, mock_value
 from tests.support import shared_path
 
 BOOKING = {
@@ -391,7 +391,7 @@ def test_another_seed_gives_another_value() -> None:
 @pytest.mark.parametrize("hash_seed", ["0", "1"])
 def test_a_fresh_process_gives_the_same_value(hash_seed: str) -> None:
     code = (
-        "import json, sys; from mcp_agent_eval.engine.mocks.values import mock_value\n"
+        "import json, sys; from mcp_agent_eval.engine.tools.mocks.values import mock_value\n"
         "print(json.dumps(mock_value(json.loads(sys.argv[1]), seed='seed')))"
     )
     done = subprocess.run(
@@ -405,7 +405,7 @@ def test_a_fresh_process_gives_the_same_value(hash_seed: str) -> None:
 
 
 def test_jsonschema_is_not_loaded_before_it_is_needed() -> None:
-    code = "import sys, mcp_agent_eval.engine.mocks.values; print('jsonschema' in sys.modules)"
+    code = "import sys, mcp_agent_eval.engine.tools.mocks.values; print('jsonschema' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 

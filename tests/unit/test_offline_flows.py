@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from mcp_agent_eval.engine.conversation.base import Said
+from mcp_agent_eval.engine.conversation.flow_agent import FlowAgent
+from mcp_agent_eval.engine.conversation.flow_prompt import asking, collecting
 from mcp_agent_eval.engine.flows.simulator import simulate
 from mcp_agent_eval.engine.llm.messages import Message, ModelRequest, ToolCall, ToolSpec
 from mcp_agent_eval.engine.llm.offline.model import OfflineModel
-from mcp_agent_eval.engine.participants.base import Said
-from mcp_agent_eval.engine.participants.flow_agent import FlowAgent
-from mcp_agent_eval.engine.participants.flow_prompt import asking, collecting
 from mcp_agent_eval.types import AgentDraft, Json, Tool, ToolUse
 from mcp_agent_eval.types.flow import FlowConfig
 from tests.flows import PUBLISHED, end, flow, start, talk, tool, tools_of

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from mcp_agent_eval.engine.conversation.persona_prompt import persona_prompt
 from mcp_agent_eval.engine.llm.messages import Message, ModelRequest, ToolCall, ToolSpec
 from mcp_agent_eval.engine.llm.offline.model import OfflineModel
-from mcp_agent_eval.engine.participants.persona_prompt import persona_prompt
 from mcp_agent_eval.types import Json, Persona
 from tests.support import shared_path
 

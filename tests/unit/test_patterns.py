@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcp_agent_eval.engine.patterns import (
+from mcp_agent_eval.engine.matching.patterns import (
     MAX_LENGTH,
     Match,
     PatternTimeout,
@@ -318,7 +318,7 @@ def test_a_search_that_backtracks_without_end_is_stopped(pattern: str) -> None:
 HOSTILE = """
     import resource
     resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
-    from mcp_agent_eval.engine.patterns import PatternTimeout, find
+    from mcp_agent_eval.engine.matching.patterns import PatternTimeout, find
     from mcp_agent_eval.errors import InvalidPattern
 
     nests = ["(?:" * n + body + (")" + q) * n
@@ -347,7 +347,7 @@ def test_hostile_patterns_are_searched_for_or_refused_within_a_gigabyte() -> Non
 
 
 def test_nothing_is_loaded_before_the_first_search() -> None:
-    code = "import sys, mcp_agent_eval.engine.patterns; print('regex' in sys.modules)"
+    code = "import sys, mcp_agent_eval.engine.matching.patterns; print('regex' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 

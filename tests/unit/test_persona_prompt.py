@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcp_agent_eval.engine.participants.persona_prompt import persona_prompt
+from mcp_agent_eval.engine.conversation.persona_prompt import persona_prompt
 from mcp_agent_eval.types import Persona
 
 

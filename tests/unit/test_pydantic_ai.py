@@ -30,7 +30,7 @@ from starlette.responses import JSONResponse
 
 from mcp_agent_eval.backend.checkup import offered_models
 from mcp_agent_eval.backend.connect import connect
-from mcp_agent_eval.engine.billing import Prices
+from mcp_agent_eval.engine.limits.billing import Prices
 from mcp_agent_eval.engine.llm.messages import (
     Message,
     ModelRequest,
@@ -40,10 +40,10 @@ from mcp_agent_eval.engine.llm.messages import (
     reply_as_json,
     reply_from_json,
 )
+from mcp_agent_eval.engine.llm.models import Models
 from mcp_agent_eval.engine.llm.pydantic_ai import PydanticAiModel
 from mcp_agent_eval.engine.llm.retries import RetryPolicy
 from mcp_agent_eval.engine.llm.wire import OPENING
-from mcp_agent_eval.engine.models import Models
 from mcp_agent_eval.errors import ModelError, NotConfigured
 from mcp_agent_eval.mcp_server.server import build_server
 from mcp_agent_eval.settings import Price, Settings

@@ -12,15 +12,15 @@ from uuid import NAMESPACE_URL, uuid5
 import pytest
 import yaml
 
-from mcp_agent_eval.engine.conversation import Conversation
-from mcp_agent_eval.engine.judge import Judge
+from mcp_agent_eval.engine.conversation.conversation import Conversation
+from mcp_agent_eval.engine.conversation.persona import EndSignal, SimulatedPersona
+from mcp_agent_eval.engine.conversation.prompt_agent import PromptAgent
 from mcp_agent_eval.engine.llm.messages import Model, ModelReply, ModelRequest
 from mcp_agent_eval.engine.llm.offline.model import OfflineModel
-from mcp_agent_eval.engine.participants.persona import EndSignal, SimulatedPersona
-from mcp_agent_eval.engine.participants.prompt_agent import PromptAgent
-from mcp_agent_eval.engine.preflight import check_case
-from mcp_agent_eval.engine.scoring import evaluate
-from mcp_agent_eval.engine.tools import Tools
+from mcp_agent_eval.engine.records.preflight import check_case
+from mcp_agent_eval.engine.scoring.evaluation import evaluate
+from mcp_agent_eval.engine.scoring.judge import Judge
+from mcp_agent_eval.engine.tools.acting import Tools
 from mcp_agent_eval.types import (
     NEEDS,
     OVERRIDABLE,

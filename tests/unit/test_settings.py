@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_agent_eval.engine.models import Models
+from mcp_agent_eval.engine.llm.models import Models
 from mcp_agent_eval.errors import NotConfigured
 from mcp_agent_eval.settings import Settings
 

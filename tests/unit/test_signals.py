@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 
-from mcp_agent_eval.engine.signals import Signals
+from mcp_agent_eval.engine.running.signals import Signals
 
 
 async def test_those_who_wait_for_the_same_are_woken_together_and_once() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mcp_agent_eval.engine.arguments import problems
+from mcp_agent_eval.engine.tools.arguments import problems
 from tests.support import shared_path
 
 BOOKING = {

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from mcp_agent_eval.engine.llm.anthropic import AnthropicWire
 from mcp_agent_eval.engine.llm.listing import list_models
+from mcp_agent_eval.engine.llm.models import Models
 from mcp_agent_eval.engine.llm.names import OFFLINE, is_through
 from mcp_agent_eval.engine.llm.openai import OpenAIWire
-from mcp_agent_eval.engine.models import Models
 from mcp_agent_eval.engine.secrets import VARIABLE as SECRET_PREFIX
 from mcp_agent_eval.engine.store.addresses import shown
 from mcp_agent_eval.engine.store.opening import open_database

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from mcp_agent_eval.engine.keyring import Keyring
+from mcp_agent_eval.engine.records.keyring import Keyring
 from mcp_agent_eval.engine.store.opening import open_database
 from mcp_agent_eval.errors import NotConfigured
 from mcp_agent_eval.settings import Settings

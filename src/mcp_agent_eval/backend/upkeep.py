@@ -8,10 +8,10 @@ from pathlib import Path
 
 import anyio.to_thread
 
-from mcp_agent_eval.engine import upkeep
+from mcp_agent_eval.engine.records import upkeep
+from mcp_agent_eval.engine.records.upkeep import Upkeep
 from mcp_agent_eval.engine.store.opening import open_existing
 from mcp_agent_eval.engine.store.upkeep import Finished
-from mcp_agent_eval.engine.upkeep import Upkeep
 from mcp_agent_eval.errors import NotConfigured
 from mcp_agent_eval.settings import Settings
 

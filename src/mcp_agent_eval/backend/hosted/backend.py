@@ -16,7 +16,7 @@ from mcp_agent_eval.backend.hosted.server import Server
 from mcp_agent_eval.backend.hosted.suite_runs import SuiteRuns
 from mcp_agent_eval.backend.hosted.watching import FIRST
 from mcp_agent_eval.background import background_tasks
-from mcp_agent_eval.engine.signals import Signals
+from mcp_agent_eval.engine.running.signals import Signals
 from mcp_agent_eval.settings import Settings
 from mcp_agent_eval.types import (
     Capabilities,

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from uuid import UUID
 
 from mcp_agent_eval.backend.base import Reference
-from mcp_agent_eval.engine.references import nothing, several
+from mcp_agent_eval.engine.records.references import nothing, several
 from mcp_agent_eval.types.references import Entry, fitting
 
 NextPage = Callable[[int], Awaitable[tuple[Sequence[Entry], bool]]]

@@ -7,11 +7,11 @@ from weakref import WeakValueDictionary
 
 import anyio
 
-from mcp_agent_eval.engine.assertions import score
-from mcp_agent_eval.engine.billing import NANO, Prices
-from mcp_agent_eval.engine.judge import Judge
+from mcp_agent_eval.engine.limits.billing import NANO, Prices
 from mcp_agent_eval.engine.llm.messages import Model, ModelReply, ModelRequest
-from mcp_agent_eval.engine.models import Models
+from mcp_agent_eval.engine.llm.models import Models
+from mcp_agent_eval.engine.scoring.assertions import score
+from mcp_agent_eval.engine.scoring.judge import Judge
 from mcp_agent_eval.engine.tracing.calls import completed
 from mcp_agent_eval.errors import EvalError, ModelError, NotConfigured
 from mcp_agent_eval.settings import Settings

@@ -9,7 +9,7 @@ from mcp_agent_eval.backend.hosted import reading
 from mcp_agent_eval.backend.hosted.client import ApiClient, Method
 from mcp_agent_eval.backend.hosted.finding import PAGE, Entry, everything, is_id, pick
 from mcp_agent_eval.backend.hosted.server import Server
-from mcp_agent_eval.engine.references import nothing
+from mcp_agent_eval.engine.records.references import nothing
 from mcp_agent_eval.errors import NotFound, NotSupported
 from mcp_agent_eval.types import Json, Kind, Page
 from mcp_agent_eval.types.nouns import Noun, list_filters

@@ -16,8 +16,8 @@ from mcp_agent_eval.backend.hosted.nouns import Nouns
 from mcp_agent_eval.backend.hosted.server import Server
 from mcp_agent_eval.backend.hosted.starting import Starts
 from mcp_agent_eval.backend.hosted.watching import FIRST, Watches
-from mcp_agent_eval.engine.references import nothing
-from mcp_agent_eval.engine.signals import Signals
+from mcp_agent_eval.engine.records.references import nothing
+from mcp_agent_eval.engine.running.signals import Signals
 from mcp_agent_eval.errors import ApiError, InvalidInput, NotFound, NotSupported, RateLimited, RunFinished
 from mcp_agent_eval.types import Case, Json, ModelCall, Page, Run, RunFilter, Turn
 from mcp_agent_eval.validation import key_of_another

@@ -11,7 +11,7 @@ from mcp_agent_eval.backend.hosted.finding import is_id, pick
 from mcp_agent_eval.backend.hosted.runs import Runs
 from mcp_agent_eval.backend.hosted.server import Server
 from mcp_agent_eval.backend.hosted.watching import FIRST, Watches
-from mcp_agent_eval.engine.references import nothing
+from mcp_agent_eval.engine.records.references import nothing
 from mcp_agent_eval.errors import EvalError, NotFound, NotSupported, OutcomeUnknown
 from mcp_agent_eval.types import Json, RunFilter, StartedSuiteRun, SuiteRun
 from mcp_agent_eval.validation import key_of_another

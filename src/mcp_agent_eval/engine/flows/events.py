@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mcp_agent_eval.engine.tools import result_text
+from mcp_agent_eval.engine.tools.acting import result_text
 from mcp_agent_eval.types import Json, ToolUse
 from mcp_agent_eval.types.flow import Node, ToolCallNode
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mcp_agent_eval.engine.flows.graph import Choice
-from mcp_agent_eval.engine.keywords import closest, keywords
+from mcp_agent_eval.engine.matching.keywords import closest, keywords
 
 
 def nearest(line: str, choices: Sequence[Choice]) -> Choice | None:

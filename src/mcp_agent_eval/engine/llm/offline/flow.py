@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from mcp_agent_eval.engine.keywords import closest, keywords
 from mcp_agent_eval.engine.llm.messages import Message, ModelRequest, ToolCall, ToolSpec
 from mcp_agent_eval.engine.llm.offline import agent, directions, values
 from mcp_agent_eval.engine.llm.offline.arguments import Exchange, collect
@@ -20,6 +19,7 @@ from mcp_agent_eval.engine.llm.offline.phrasing import READ_BACK
 from mcp_agent_eval.engine.llm.offline.rephrase import joined, listed
 from mcp_agent_eval.engine.llm.offline.scene import Scene
 from mcp_agent_eval.engine.llm.offline.wording import told
+from mcp_agent_eval.engine.matching.keywords import closest, keywords
 from mcp_agent_eval.types import Json
 
 _PICK = "pick_transition"
