@@ -12,7 +12,6 @@ from mcp.types import Completion, PromptReference, ResourceTemplateReference
 from mcp_agent_eval.backend.base import Backend, Reference
 from mcp_agent_eval.errors import EvalError
 from mcp_agent_eval.mcp_server.app import App
-from mcp_agent_eval.mcp_server.prompts import require_prompt
 from mcp_agent_eval.types import Kind, RunFilter
 
 _MOST = 100
@@ -43,8 +42,6 @@ def completer(app: App) -> Callable[[Ref, Argument, object], Awaitable[Completio
     """Completes the arguments that name something; of any other, and without a backend, it knows nothing."""
 
     async def complete(ref: Ref, argument: Argument, _: object) -> Completion | None:
-        if isinstance(ref, PromptReference):
-            require_prompt(ref.name)
         entries = _ENTRIES.get(argument.name.removesuffix("_id"))
         if entries is None:
             return None

@@ -11,10 +11,8 @@ from dataclasses import dataclass, field
 from importlib import resources
 from string import Template
 
-from mcp import MCPError
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.prompts.base import Prompt, PromptArgument
-from mcp.types import INVALID_PARAMS
 
 from mcp_agent_eval.backend.base import Backend
 from mcp_agent_eval.errors import EvalError, NotFound
@@ -69,13 +67,6 @@ def add_prompts(server: MCPServer[App]) -> None:
     """Put the prompts on a server."""
     for playbook in PLAYBOOKS:
         server.add_prompt(_prompt(playbook))
-
-
-def require_prompt(name: str) -> None:
-    """Raises MCPError for a prompt that does not exist, with those that do."""
-    known = [playbook.name for playbook in PLAYBOOKS]
-    if name not in known:
-        raise MCPError(INVALID_PARAMS, f"There is no prompt {name[:80]!r}, but {', '.join(known)}.")
 
 
 def _prompt(playbook: Playbook) -> Prompt:

@@ -8,19 +8,20 @@ from functools import partial
 from typing import Any
 
 import anyio
+from mcp import MCPError
 from mcp.server import MCPServer
 from mcp.server.caching import CacheableMethod, CacheHint
 from mcp.server.context import ServerMiddleware
 from mcp.server.request_state import RequestStateSecurity
 from mcp.server.stdio import stdio_server
 from mcp.server.subscriptions import InMemorySubscriptionBus
-from mcp.types import GetPromptResult, InputRequiredResult
+from mcp.types import INVALID_PARAMS, GetPromptResult, InputRequiredResult
 
 from mcp_agent_eval import __version__
 from mcp_agent_eval.background import stop_signals
 from mcp_agent_eval.mcp_server.app import App, Connect, Ctx, connect_by_environment
 from mcp_agent_eval.mcp_server.completions import add_completions
-from mcp_agent_eval.mcp_server.prompts import add_prompts, require_prompt
+from mcp_agent_eval.mcp_server.prompts import add_prompts
 from mcp_agent_eval.mcp_server.resources import add_resources, announce
 from mcp_agent_eval.mcp_server.stdio import Item, forward_messages
 from mcp_agent_eval.mcp_server.tasks import Tasks
@@ -57,7 +58,11 @@ class EvalServer(MCPServer[App]):
         self, name: str, arguments: dict[str, Any] | None = None, context: Ctx | None = None
     ) -> GetPromptResult | InputRequiredResult:
         """A prompt, filled in. Raises MCPError for one that there is not."""
-        require_prompt(name)
+        known = [prompt.name for prompt in await self.list_prompts()]
+        if name not in known:
+            raise MCPError(
+                INVALID_PARAMS, f"There is no prompt {name[:80]!r}. The prompts are: {', '.join(known)}."
+            )
         return await super().get_prompt(name, arguments, context)
 
     async def run_stdio_async(self) -> None:

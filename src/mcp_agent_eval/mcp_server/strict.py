@@ -151,7 +151,6 @@ def _is_noise(key: str, value: object) -> bool:
 def _without_null_alternative(node: Json) -> Json:
     """A null that is not the default means something of its own, and stays."""
     alternatives = [item for item in node.get("anyOf", []) if item != {"type": "null"}]
-    if len(alternatives) != 1:
+    if len(alternatives) != 1 or node.get("default") is not None:
         return node
-    rest = {key: value for key, value in node.items() if key != "anyOf"} | alternatives[0]
-    return rest if rest.get("default") is None else rest | {"type": [rest["type"], "null"]}
+    return {key: value for key, value in node.items() if key != "anyOf"} | alternatives[0]
