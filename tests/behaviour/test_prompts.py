@@ -215,7 +215,7 @@ def test_the_docs_name_every_prompt_with_its_arguments() -> None:
 
 async def test_a_prompt_that_there_is_not_is_no_fault_of_the_server(client: Client) -> None:
     with pytest.raises(
-        MCPError, match="no prompt 'nothing'. The prompts are: write_cases, debug_run, tune_prompt"
+        MCPError, match=r"no prompt 'nothing'\. The prompts are: write_cases, debug_run, tune_prompt"
     ) as caught:
         await client.get_prompt("nothing")
     assert caught.value.error.code == INVALID_PARAMS

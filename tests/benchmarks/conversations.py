@@ -39,7 +39,8 @@ def mock_provider(latency_ms: int) -> Iterator[None]:
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
-            process.stdout.readline()
+            if not process.stdout.readline():
+                raise SystemExit("The rig's provider did not start; it needs orjson beside what we install.")
             yield
         finally:
             process.terminate()
