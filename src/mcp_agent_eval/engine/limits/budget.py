@@ -139,6 +139,8 @@ class Budget:
     def _ceilings(self) -> list[Ceiling]:
         """The smallest scope first: it is the one to name when several are used up."""
         settings = self._settings
+        if not any((settings.max_cost_usd, settings.run_budget, settings.suite_budget, settings.day_budget)):
+            return []
         whole = {"max_cost_usd": settings.max_cost_usd}
         found = [
             _ceiling("run", None, run_budget=settings.run_budget, **({} if self._suite_run_id else whole))
