@@ -117,7 +117,7 @@ def test_a_tool_in_the_shape_of_another_protocol_is_told_ours() -> None:
 def test_a_field_of_another_type_of_agent_names_the_type_that_is_missing(field: str, type: str) -> None:
     told = refusal(AgentDraft, {"name": "A", field: {}})
     assert told == (
-        f'{field}: belongs to agents of type "{type}", and this one is of type "prompt": '
+        f'{field}: belongs to agents of type "{type}", but this one is of type "prompt": '
         f'set type to "{type}" when you create it.'
     )
 
@@ -141,7 +141,7 @@ def test_a_tool_record_whose_settings_are_no_object_is_refused() -> None:
 
 
 def test_two_tools_of_one_name_are_refused() -> None:
-    with pytest.raises(InvalidInput, match="'t' is given twice"):
+    with pytest.raises(InvalidInput, match="'t' is used twice"):
         validated(AgentDraft, {"name": "a", "system_prompt": "s", "tools": [{"name": "t"}, {"name": "t"}]})
 
 

@@ -157,7 +157,7 @@ def _explained(exc: Exception, seconds: float) -> str:
         case httpx2.ConnectTimeout() | httpx2.ConnectError() | httpx2.InvalidURL():
             return _NO_PROOF if any(map(_is_about_tls, _causes(exc))) else _UNREACHABLE
         case TimeoutError() | httpx2.TimeoutException():
-            return f"The webhook gave no whole answer within {seconds:g} s."
+            return f"The webhook gave no complete answer within {seconds:g} s."
         case _:
             return "The connection to the webhook broke before its answer was complete."
 
