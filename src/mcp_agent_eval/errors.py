@@ -17,7 +17,7 @@
     ├── ForeignRequest          403  a web page or host that has no business here
     ├── NotFound                404  no such thing; how to see what there is
     │   └── InvalidId                the text given as an id cannot be one
-    ├── AmbiguousReference      409  a name or an id prefix fits more than one thing
+    ├── AmbiguousReference      409  a name or an id prefix matches more than one thing
     ├── TooLarge                413  the request is larger than any sensible one
     ├── RateLimited             429  too many requests in a minute
     ├── NotSupported            501  the backend in use cannot do this; the message says what can
@@ -163,7 +163,7 @@ class InvalidId(NotFound):
 
 
 class AmbiguousReference(EvalError):
-    """A name or an id prefix fits more than one thing."""
+    """A name or an id prefix matches more than one thing."""
 
     code = "AMBIGUOUS_REFERENCE"
     status = 409

@@ -729,7 +729,7 @@ async def test_the_server_has_to_prove_the_name_while_the_address_is_fixed(autho
     assert server.arrived[0].headers["host"] == f"hooks.test:{server.port}"
 
 
-NO_PROOF = "The webhook's server could not prove that it is the one that the url names (TLS)."
+NO_PROOF = "The webhook's server could not prove that it is the one named in the url (TLS)."
 
 
 @pytest.mark.parametrize("host", ["other.test", "127.0.0.1"])
