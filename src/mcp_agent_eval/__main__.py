@@ -26,7 +26,7 @@ def _main() -> None:
     if len(sys.argv) == 1:
         if sys.stdin and sys.stdin.isatty():
             sys.stderr.write(_WAITING)
-        # What is imported stays: to look through it for garbage again and again takes a tenth of the start.
+        # Imported modules stay: scanning them for garbage again and again takes a tenth of the start-up time.
         gc.disable()
         from mcp_agent_eval.mcp_server.server import serve_stdio
 

@@ -1,4 +1,4 @@
-"""Tasks that go on beside a block and end with it, and the signals that ask a process to end."""
+"""Tasks that run alongside a block and end with it, and the signals that ask a process to stop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 
 @asynccontextmanager
 async def background_tasks() -> AsyncGenerator[TaskGroup]:
-    """A task group that is cancelled when the block is left. What the block raises comes out as it is, and not as a
+    """A task group that is cancelled when the block exits. An exception from the block is raised as it is, not as a
     group of one."""
     failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
@@ -27,8 +27,8 @@ async def background_tasks() -> AsyncGenerator[TaskGroup]:
 
 
 def stop_signals() -> AbstractContextManager[AsyncIterator[signal.Signals]]:
-    """Signals by which this process is asked to end, in the place of what they do otherwise. Windows has none for an
-    event loop: there, Ctrl-C cancels what is under way."""
+    """Receive the signals that ask this process to stop, instead of their default effect. Event loops on Windows
+    have none: there, Ctrl-C cancels what is in progress."""
     if sys.platform == "win32":
         return nullcontext(_never())
     return anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM)

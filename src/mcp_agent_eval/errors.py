@@ -1,31 +1,31 @@
-"""Every failure that this product tells a caller about, in one tree.
+"""Every failure that this product reports to a caller, in one tree.
 
     EvalError
     ├── InvalidInput            400  a field of the request is wrong
     │   ├── InvalidPattern           a regular expression does not compile, or is too costly
     │   └── ImpossibleAssertion      an assertion that could never hold for this agent
-    ├── NotConfigured           400  a setting is missing, and which one
+    ├── NotConfigured           400  a setting is missing; the message says which
     ├── RunFinished             400  the run is over, nothing is left to cancel
     ├── ConsentNeeded           400  the user has to agree first
-    ├── Unauthorized            401  who calls may not do this
+    ├── Unauthorized            401  the caller may not do this
     │   ├── MissingKey               no key was sent
     │   ├── InvalidKey               the key is unknown or was revoked
-    │   ├── ExpiredKey               the key had an end, and it has passed
+    │   ├── ExpiredKey               the key's expiry date has passed
     │   └── InsufficientScope        the key does not cover what was asked for
     ├── BillingFailed           402  the hosted account cannot pay
     ├── BudgetExceeded          402  the next call could cost more than the user's own ceiling allows
     ├── ForeignRequest          403  a web page or host that has no business here
     ├── NotFound                404  no such thing; how to see what there is
-    │   └── InvalidId                what stands for an id cannot be one
-    ├── AmbiguousReference      409  a name or an id prefix fits more than one thing
-    ├── TooLarge                413  the request is larger than any that makes sense
+    │   └── InvalidId                the text given as an id cannot be one
+    ├── AmbiguousReference      409  a name or an id prefix matches more than one thing
+    ├── TooLarge                413  the request is larger than any sensible one
     ├── RateLimited             429  too many requests in a minute
-    ├── NotSupported            501  the backend in use cannot do this, and what can
+    ├── NotSupported            501  the backend in use cannot do this; the message says what can
     ├── StoreError              503  the database cannot be used
     │   └── StoreTooNew              it was written by a newer version
     ├── ModelError              502  a model provider refused, failed or stayed silent
     └── ApiError                502  the hosted API failed, stayed silent or answered nonsense
-        └── OutcomeUnknown           an answer was lost: what was asked for may have happened
+        └── OutcomeUnknown           the answer was lost: the request may have been carried out
 
 A message says what was wrong and what would be right. A hint names the next call to make.
 Neither ever carries text from a conversation: transcripts are untrusted.
@@ -87,14 +87,14 @@ class RunFinished(EvalError):
 
 
 class ConsentNeeded(EvalError):
-    """What was asked for acts in the world, and the user has not agreed to it."""
+    """The request would act in the world, and the user has not agreed to it."""
 
     code = "CONSENT_NEEDED"
     status = 400
 
 
 class Unauthorized(EvalError):
-    """The key that came with a request, or the lack of one, does not allow it."""
+    """The request's key, or the lack of one, does not allow it."""
 
     code = "UNAUTHORIZED"
     status = 401
@@ -107,19 +107,19 @@ class MissingKey(Unauthorized):
 
 
 class InvalidKey(Unauthorized):
-    """The key is not known, or it was revoked."""
+    """The key is unknown or was revoked."""
 
     code = "INVALID_KEY"
 
 
 class ExpiredKey(Unauthorized):
-    """The key was made to end at a time that has passed."""
+    """The key's expiry time has passed."""
 
     code = "EXPIRED_KEY"
 
 
 class InsufficientScope(Unauthorized):
-    """The key is good, but lacks the scope that this takes."""
+    """The key is valid but lacks the required scope."""
 
     code = "INSUFFICIENT_SCOPE"
 
@@ -132,7 +132,7 @@ class BillingFailed(EvalError):
 
 
 class BudgetExceeded(EvalError):
-    """A ceiling that the user has set would be passed. `scope` is whose: the run's, the suite run's or the day's."""
+    """A ceiling set by the user would be exceeded. `scope` says which: the run's, the suite run's or the day's."""
 
     code = "BUDGET_EXCEEDED"
     status = 402
@@ -150,27 +150,27 @@ class ForeignRequest(EvalError):
 
 
 class NotFound(EvalError):
-    """There is no such thing, or it was deleted."""
+    """It does not exist, or it was deleted."""
 
     code = "NOT_FOUND"
     status = 404
 
 
 class InvalidId(NotFound):
-    """What stands where an id belongs is no UUID, so there is nothing of that id."""
+    """The text given as an id is not a UUID, so nothing can have that id."""
 
     code = "RESOURCE_ID_INVALID"
 
 
 class AmbiguousReference(EvalError):
-    """A name or an id prefix fits more than one thing."""
+    """A name or an id prefix matches more than one thing."""
 
     code = "AMBIGUOUS_REFERENCE"
     status = 409
 
 
 class TooLarge(EvalError):
-    """The body of a request is larger than the server takes."""
+    """The body of a request is larger than the server accepts."""
 
     code = "PAYLOAD_TOO_LARGE"
     status = 413
@@ -188,7 +188,7 @@ class RateLimited(EvalError):
 
 
 class NotSupported(EvalError):
-    """The backend in use lacks what was asked for."""
+    """The backend in use does not support the request."""
 
     code = "NOT_SUPPORTED"
     status = 501
@@ -215,9 +215,9 @@ FailureKind = Literal[
 class ModelError(EvalError):
     """A model call that failed for good, after its retries.
 
-    `kind` says how; `status_code` is the provider's, if it answered; `retry_after` is in seconds;
+    `kind` says how it failed; `status_code` is the provider's, if it answered; `retry_after` is in seconds;
     `sent` and `received` are the last bodies that went over the wire, kept with the run. `lost` of the
-    `attempts` may have been billed although nothing came of them.
+    `attempts` may have been billed without giving an answer.
     """
 
     code = "MODEL_FAILED"
@@ -247,13 +247,13 @@ class ModelError(EvalError):
 
 
 class ApiError(EvalError):
-    """The hosted API could not be reached, failed, or answered with something that is not the contract's."""
+    """The hosted API could not be reached, failed, or gave an answer that does not follow the contract."""
 
     code = "UPSTREAM_ERROR"
     status = 502
 
 
 class OutcomeUnknown(ApiError):
-    """A request went out and its answer was lost: it may or may not have been carried out."""
+    """A request was sent but its answer was lost: it may or may not have been carried out."""
 
     code = "OUTCOME_UNKNOWN"

@@ -1,6 +1,6 @@
-"""Every setting, read once from the environment at the edge and handed down as one frozen value.
+"""Every setting, read once from the environment at the edge and passed down as one frozen value.
 
-A list of them, with what they do and their defaults, is in docs/settings.md; a test keeps it complete.
+docs/settings.md lists them with their effects and defaults; a test keeps that list complete.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PREFIX = "AGENT_EVAL_"
 
 
 def default_database() -> str:
-    """A SQLite file in the user's data folder, where each platform keeps such things."""
+    """A SQLite file in the user's data folder, at the platform's usual place."""
     if sys.platform == "win32":
         root = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local")
     elif sys.platform == "darwin":
@@ -46,7 +46,7 @@ def _names(value: object) -> object:
 
 
 def _with_plain_scheme(url: str) -> str:
-    """What stands before `://` means the same in upper case."""
+    """The scheme before `://` is not case-sensitive."""
     scheme, found, rest = url.partition("://")
     return f"{scheme.lower()}{found}{rest}" if found else url
 
@@ -59,7 +59,7 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
 
 
 def is_secure(address: str) -> bool:
-    """Whether nobody on the way can change what comes from an address: over TLS, or from this machine."""
+    """Whether no one can tamper with answers from this address: it uses TLS or is on this machine."""
     try:
         parts = urlsplit(address)
     except ValueError:
@@ -78,18 +78,18 @@ SecureAddress = Annotated[str, AfterValidator(_secure)]
 
 
 _LONGEST_ADDRESS = 300
-"""Of a model's server: it is a part of what the database looks runs up by."""
+"""Limit for a model server's address, which is part of a database index."""
 
 
 def _plain_address(address: str) -> str:
-    """An address that may be stored and shown as it is, and that goes on with `/chat/completions` and the like."""
+    """A base address that can be stored and shown as it is; `/chat/completions` and the like are appended to it."""
     if not address.startswith(("http://", "https://")):
         raise ValueError("must begin with http:// or https://")
     if len(address) > _LONGEST_ADDRESS or not (address.isascii() and address.isprintable()):
-        raise ValueError(f"must hold nothing but printable ASCII, {_LONGEST_ADDRESS} characters at most")
+        raise ValueError(f"must consist of at most {_LONGEST_ADDRESS} printable ASCII characters")
     if "@" in urlsplit(address).netloc or {"?", "#"} & set(address):
         raise ValueError(
-            "must hold no user, no password, and nothing after a ?: a key belongs into OPENAI_API_KEY or "
+            "must not contain a user, a password or anything after a ?: a key belongs in OPENAI_API_KEY or "
             "ANTHROPIC_API_KEY"
         )
     return address
@@ -101,19 +101,19 @@ _LONGEST_TIME = 2_592_000
 """30 days."""
 Seconds = Annotated[float, Field(gt=0, le=_LONGEST_TIME)]
 Dollars = Annotated[float, Field(ge=0.000_001, le=1_000_000)]
-"""A ceiling on costs: in whole nano-dollars it is neither nothing nor too large for a column."""
+"""A ceiling on costs. Bounds: at least one nano-dollar, and few enough of them to fit a column."""
 DollarsPerMillion = Annotated[float, Field(ge=0, le=100_000)]
 
 
 class Price(Model):
-    """What a model costs, in dollars per million tokens. Cached tokens count as any other."""
+    """What a model costs, in dollars per million tokens. Cached tokens are priced like any others."""
 
     input: DollarsPerMillion
     output: DollarsPerMillion
 
 
 class Settings(BaseSettings):
-    """Where things are kept, which model plays which role, and how long and how much at most."""
+    """Where data is kept, which model plays which role, and the limits on time and cost."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
 
@@ -166,7 +166,7 @@ class Settings(BaseSettings):
     @classmethod
     def _marker_is_visible(cls, marker: str) -> str:
         if not marker.strip():
-            raise ValueError("must hold a visible character")
+            raise ValueError("must contain a visible character")
         return marker.strip()
 
     @field_validator("api_url")
@@ -187,19 +187,19 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _issuer_with_a_resource(self) -> Self:
         if self.oauth_issuer and not self.oauth_resource:
-            raise ValueError(f"{PREFIX}OAUTH_ISSUER needs {PREFIX}OAUTH_RESOURCE beside it")
+            raise ValueError(f"{PREFIX}OAUTH_ISSUER also needs {PREFIX}OAUTH_RESOURCE")
         return self
 
     @field_validator("oauth_resource")
     @classmethod
     def _is_our_endpoint(cls, address: str | None) -> str | None:
         if address is not None and not address.endswith("/mcp"):
-            raise ValueError("must be the address that clients are given, which ends in /mcp")
+            raise ValueError("must be the address that clients use, ending in /mcp")
         return address
 
     @classmethod
     def read(cls, **given: Any) -> Settings:
-        """From the environment, `given` on top.
+        """Read the environment; values in `given` take precedence.
 
         Raises:
             NotConfigured: a value does not fit; the message names the variable.
@@ -212,7 +212,7 @@ class Settings(BaseSettings):
             raise NotConfigured(_explain_unreadable(exc), hint=_CORRECT) from None
 
 
-_CORRECT = "Correct the variable and start again."
+_CORRECT = "Correct the variable and restart."
 
 
 def _explain(exc: ValidationError) -> str:
@@ -227,7 +227,8 @@ def _explain_unreadable(exc: SettingsError) -> str:
 
 
 def _variable(loc: tuple[int | str, ...]) -> str:
-    """What a message begins with, as one looks an entry up in JSON; one about several variables names them itself."""
+    """How a message begins: the variable, and the entry within it as a JSON path. A message about several variables
+    names them itself."""
     if not loc:
         return ""
     field, *entry = loc

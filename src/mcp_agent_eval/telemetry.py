@@ -1,6 +1,6 @@
-"""Where spans go: to a collector, over OTLP, when the environment names one. Otherwise nothing is imported for it.
+"""Sends spans to a collector over OTLP when the environment names one. Otherwise nothing is imported for it.
 
-The variables are OpenTelemetry's own, and its SDK reads them; here it is only decided whether to begin at all.
+The variables are OpenTelemetry's own, and its SDK reads them; this module only decides whether to export at all.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL
 _SPOKEN = "http/protobuf"
 _SENDING = "spans on their way"
 _SECONDS = 1.5
-"""How long anybody waits for a collector when something is closed; hosts do not wait for much longer."""
+"""How long closing waits for a collector, in seconds; hosts do not wait much longer."""
 
 
 @contextmanager
 def exported_spans() -> Generator[None]:
-    """Send spans to the collector that the environment names, if it does, as long as the block lasts.
+    """Within the block, send spans to the collector that the environment names, if any.
 
-    Spans are a help and no part of the work: what stands in their way is told on standard error, and no more.
+    Spans are an aid, not part of the work: a problem with them is only reported on standard error.
     """
     if _is_wanted(os.environ):
         _begin()
@@ -47,13 +47,13 @@ def exported_spans() -> Generator[None]:
 
 
 def flush_spans() -> None:
-    """Send off what has ended so far, and wait for that, but not for long."""
+    """Send the spans that have ended so far, and wait briefly for that."""
     from opentelemetry.trace import get_tracer_provider
 
     provider = get_tracer_provider()
-    # An earlier wait for a collector that is away is long enough for whoever comes after it.
+    # One wait for a collector that is away is enough; later callers do not wait again.
     if isinstance(provider, _Flushes) and not any(thread.name == _SENDING for thread in threads()):
-        # A thread that may be left alone: a collector that is away is tried for ten seconds.
+        # A thread that can be abandoned: the exporter keeps trying an absent collector for ten seconds.
         sending = Thread(target=provider.force_flush, name=_SENDING, daemon=True)
         sending.start()
         sending.join(_SECONDS)
@@ -65,25 +65,27 @@ class _Flushes(Protocol):
 
 
 def _is_wanted(environment: Mapping[str, str]) -> bool:
-    """Whether the environment asks for spans to be exported, in a way that we can."""
+    """Whether the environment asks for spans to be exported in a way that we support."""
     exporter = environment.get(_EXPORTER, "").strip().lower()
     if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or exporter == "none":
         return False
     if not exporter and not any(environment.get(name) for name in _ENDPOINTS):
         return False
     if exporter not in ("", "otlp"):
-        logger.warning("No spans are exported: %s is %s, and only otlp is known here.", _EXPORTER, exporter)
+        logger.warning(
+            "No spans are exported: %s is %s, but only otlp is supported here.", _EXPORTER, exporter
+        )
         return False
     protocol = next((environment[name] for name in _PROTOCOLS if environment.get(name)), _SPOKEN)
     if protocol != _SPOKEN:
         logger.warning(
-            "No spans are exported: the protocol is %s, and only %s is known here.", protocol, _SPOKEN
+            "No spans are exported: the protocol is %s, but only %s is supported here.", protocol, _SPOKEN
         )
     return protocol == _SPOKEN
 
 
 def _begin() -> None:
-    """Something else that instruments this process, if there is such a thing, takes the spans itself."""
+    """If something else instruments this process, it receives the spans itself."""
     from opentelemetry.trace import ProxyTracerProvider, get_tracer_provider, set_tracer_provider
 
     if not isinstance(get_tracer_provider(), ProxyTracerProvider):
@@ -91,7 +93,7 @@ def _begin() -> None:
     try:
         set_tracer_provider(_provider())
     except ImportError:
-        logger.warning('No spans are exported: that needs `pip install "mcp-agent-eval[otel]"`.')
+        logger.warning('No spans are exported: exporting needs `pip install "mcp-agent-eval[otel]"`.')
 
 
 def _provider() -> TracerProvider:
@@ -101,7 +103,7 @@ def _provider() -> TracerProvider:
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     ours = {"service.name": _SERVICE, "service.version": __version__}
-    # By itself the SDK would wait for half a minute at the exit.
+    # By default the SDK would wait half a minute at exit.
     provider = TracerProvider(
         resource=Resource.create(ours | dict(OTELResourceDetector().detect().attributes)),
         shutdown_on_exit=False,

@@ -1,4 +1,4 @@
-"""From anything that a caller sent to a checked value, or one sentence per thing that is wrong with it."""
+"""Turns anything that a caller sent into a checked value, or into one sentence per problem."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def validated(model: type[M], value: Any) -> M:
     """`value` as a `model`.
 
     Raises:
-        InvalidInput: names every field that does not fit, what is wrong with it, and the fields there are.
+        InvalidInput: names every field that does not fit, what is wrong with it, and the fields that exist.
     """
     reject_unwritable(value)
     try:
@@ -29,8 +29,8 @@ def validated(model: type[M], value: Any) -> M:
 
 
 def reject_unwritable(value: Any) -> None:
-    """Refuse what Python's JSON reader lets in and JSON has no way to write: NaN, the infinities, and names of
-    fields that hold half of a surrogate pair."""
+    """Refuse what Python's JSON reader accepts but JSON cannot express: NaN, the infinities, and field names that
+    contain half of a surrogate pair."""
     if isinstance(value, float) and not math.isfinite(value):
         raise InvalidInput("A number is NaN, infinite or too large for JSON.")
     if isinstance(value, dict):
@@ -47,14 +47,14 @@ def _reject_half_pairs(name: object) -> None:
         str(name).encode()
     except UnicodeEncodeError:
         raise InvalidInput(
-            "The name of a field holds half of a surrogate pair, which is not a character."
+            "The name of a field contains half of a surrogate pair, which is not a character."
         ) from None
 
 
 def reject_unknown(
     given: Mapping[str, Any], known: Collection[str], what: str, *, shown: Collection[str] = ()
 ) -> None:
-    """Refuse keys that are not known, and name those that are, or of many the ones that are `shown`."""
+    """Refuse unknown keys, and name the known ones, or only those in `shown` when there are many."""
     if unknown := sorted(given.keys() - set(known)):
         named = ", ".join(shown or known)
         more = f", and {len(known) - len(shown)} more" if shown else ""
@@ -64,7 +64,7 @@ def reject_unknown(
 
 
 def quoted(text: str) -> str:
-    """A name or a reference as it stands in a message: not so long that nothing else is read."""
+    """A name or a reference for a message, cut so that the rest of the message is still read."""
     return repr(clipped(text))
 
 
@@ -74,16 +74,18 @@ def clipped(text: str) -> str:
 
 
 def key_of_another(what: str) -> InvalidInput:
-    """The error for an idempotency key that stands for something else already."""
+    """The error for an idempotency key that was already used for something else."""
     return InvalidInput(
-        f"This idempotency_key started a run of another {what}.", hint="Use a new key for a new run."
+        f"This idempotency_key has already started a run of another {what}.",
+        hint="Use a new key for a new run.",
     )
 
 
 def key_of_other_overrides() -> InvalidInput:
-    """The error for an idempotency key that started the same with other overrides."""
+    """The error for an idempotency key that was used for the same thing with other overrides."""
     return InvalidInput(
-        "This idempotency_key started a run with other agent_overrides.", hint="Use a new key for a new run."
+        "This idempotency_key has already started a run with other agent_overrides.",
+        hint="Use a new key for a new run.",
     )
 
 
@@ -99,7 +101,7 @@ def explain(exc: ValidationError, known: list[str] | None = None) -> str:
 
 
 def _sentence(problem: ErrorDetails) -> str:
-    """A problem with its place; one of the value as a whole has none."""
+    """A problem with its place; a problem with the whole value has no place."""
     where, what = spelled(problem["loc"]), what_is_wrong(problem)
     if where:
         return f"{where}: {what}"
@@ -109,7 +111,7 @@ def _sentence(problem: ErrorDetails) -> str:
 
 
 def spelled(loc: Sequence[int | str]) -> str:
-    """Where a value stands, as people write it: `success_criteria[0].pattern`."""
+    """The path of a value as people write it: `success_criteria[0].pattern`."""
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
     return path.removeprefix(".")
 
@@ -125,19 +127,19 @@ def what_is_wrong(problem: ErrorDetails) -> str:
 
 
 def _given(problem: ErrorDetails) -> str:
-    """What kind of value was given in place of the right one; nothing where the value is kept back as a secret."""
+    """What kind of value was given instead of the right one; empty when the value is withheld as a secret."""
     if "input" not in problem:
         return ""
     value = problem["input"]
     if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
-        return ", not text that holds JSON"
+        return ", not text containing JSON"
     return next((f", not {name}" for type, name in _KINDS.items() if isinstance(value, type)), "")
 
 
 _MOST = 8
 _LONGEST = 80
 _POINTED = re.compile(r"\w+(\.\w+|\[\d+\])*: ")
-"""How a rule about several fields begins when it names the one that it is about."""
+"""How the message of a rule about several fields begins when it names one of them."""
 _LIMITS = ("ge", "le", "gt", "lt")
 _SHOULD = re.compile(r"(?:Input|String|List|Dictionary|Value) should ")
 _OBJECT, _WHOLE, _NUMBER, _TRUTH = (
@@ -166,9 +168,9 @@ _WORDS: Mapping[str, str] = {
     "greater_than": "must be above {gt}",
     "less_than": "must be below {lt}",
 }
-# A truth value is a number to Python, so it comes first.
+# Python counts a boolean as a number, so it comes first.
 _KINDS: Mapping[type, str] = {
-    bool: "a truth value",
+    bool: "a boolean",
     str: "text",
     int: "a number",
     float: "a number",

@@ -141,7 +141,7 @@ class TestWhileAToolActs:
                 uses = outcomes(await backend.turns(id))
         assert hook.asked == ["look"]
         assert run.status == "completed"
-        assert ["result is not known" in str(use.error) for use in uses] == [True]
+        assert ["result is unknown" in str(use.error) for use in uses] == [True]
 
     async def test_of_several_those_that_acted_are_known_and_those_that_did_not_act_now(
         self, url: str
@@ -173,7 +173,7 @@ class TestWhileAToolActs:
             ("second", None),
             ("third", {"done": "third"}),
         ]
-        assert "result is not known" in str(uses[1].error)
+        assert "result is unknown" in str(uses[1].error)
 
     async def test_one_that_acts_when_time_is_over_is_in_the_transcript(self, url: str) -> None:
         def answer(body: Json) -> Any:
@@ -190,7 +190,7 @@ class TestWhileAToolActs:
                 run = await final(backend, id)
                 uses = outcomes(await backend.turns(id))
         assert (run.termination_reason, run.pass_fail) == ("timeout", True)
-        assert ["time was over" in str(use.error) for use in uses] == [True]
+        assert ["ran out of time" in str(use.error) for use in uses] == [True]
 
 
 class TestWhileAModelIsAway:

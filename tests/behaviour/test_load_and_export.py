@@ -262,8 +262,8 @@ async def test_what_depends_on_something_refused_is_not_tried(backend: Backend) 
     told, done = await failed(backend, changed(agents=[broken, PACK["agents"][1]]))
     assert told[0].startswith("agents[0]: flow_config")
     assert told[-2:] == [
-        "suites[0]: agent: was not tried, since the agent 'A' failed.",
-        "cases[0]: agent: was not tried, since the agent 'A' failed.",
+        "suites[0]: agent: was skipped, since the agent 'A' failed.",
+        "cases[0]: agent: was skipped, since the agent 'A' failed.",
     ]
     assert done.names("created")["case"] == ["D"]
 

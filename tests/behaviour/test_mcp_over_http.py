@@ -208,7 +208,7 @@ async def create_acting(client: Client) -> str:
 
 
 @pytest.mark.parametrize("era", ERAS)
-@pytest.mark.parametrize(("sent", "said"), [(None, "needs a key"), ("aek_wrong", "not known here")])
+@pytest.mark.parametrize(("sent", "said"), [(None, "needs a key"), ("aek_wrong", "is unknown here")])
 async def test_without_a_good_key_a_client_is_told_why(
     settings: Settings, era: str, sent: str | None, said: str
 ) -> None:

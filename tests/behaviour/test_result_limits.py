@@ -168,7 +168,7 @@ async def test_every_tool_stays_short_whatever_it_is_about(settings: Settings) -
         assert length(run) <= CONCISE
         assert (run["pass_fail"], run["assertions"]) == (False, "0 of 500 passed")
         in_full = f'get_run(run_id="{run["run_id"]}", detail="full")'
-        assert run["rest"] == [f"{in_full} shows all that was cut"]
+        assert run["rest"] == [f"{in_full} shows everything that was cut"]
         assert await to.read("get_run", run_id=run["run_id"]) == run
         await to.read("get_run", run_id=run["run_id"], detail="full")
         await read_pages(to, run["run_id"], "turns")

@@ -579,7 +579,7 @@ class TestHeldRuns:
         assert (cancelled.score, cancelled.evaluation) == (None, None)
         with pytest.raises(RunFinished, match='in status "cancelled"') as refused:
             await backend.cancel(waiting.id)
-        assert refused.value.hint == f'get_run(run_id="{waiting.id}") shows what it came to.'
+        assert refused.value.hint == f'get_run(run_id="{waiting.id}") shows its outcome.'
 
     async def test_a_waiter_hears_of_a_cancel(self, backend: Backend, held: Provider) -> None:
         case = await make_case(backend)

@@ -124,7 +124,7 @@ class TestOfBoth:
 
     def test_a_file_that_is_there_is_left_as_it_is(self, database_url: str, copy: Path) -> None:
         copy.write_text("my only copy")
-        with pytest.raises(InvalidInput, match="exists already"):
+        with pytest.raises(InvalidInput, match="already exists"):
             back_up(database_url, copy)
         assert copy.read_text() == "my only copy"
 

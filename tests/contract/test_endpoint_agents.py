@@ -612,38 +612,43 @@ async def test_an_address_that_cannot_be_asked_is_told_before_anything_is_sent(r
 # Failures
 
 BAD_ANSWERS: list[tuple[Any, Answer, str, str]] = [
-    (openai, raw(b'{"choices": [{"mess'), "malformed", "answered 200 with a body that is no JSON"),
+    (openai, raw(b'{"choices": [{"mess'), "malformed", "answered 200 with a body that is not JSON"),
     (webhook, raw(b'{"text": "Zebra'), "malformed", "answered 200 with a body that is neither JSON nor"),
     (webhook, raw(b"<p>Zebra</p>", "text/html"), "malformed", "a body that is neither JSON nor text/plain"),
     (webhook, raw(b'data: {"text": "Zebra"}\n\n', "text/event-stream"), "malformed", "neither JSON nor"),
     (openai, raw(b""), "malformed", "answered 200 with an empty body"),
     (webhook, Answer(status=204), "malformed", "answered 204 with an empty body"),
     (openai, says({"text": "Zebra"}), "malformed", "answered 200 with no choices"),
-    (openai, says(["Zebra"]), "malformed", "JSON that is no object with an answer"),
+    (openai, says(["Zebra"]), "malformed", "JSON that is not an object with an answer"),
     (openai, says(completion("  ")), "malformed", "answered 200 with no text"),
     (openai, says(completion(None)), "malformed", "answered 200 with no text"),
-    (openai, says({"error": {"message": "Zebra", "code": 429}}), "rate_limit", "with an error in the place"),
+    (openai, says({"error": {"message": "Zebra", "code": 429}}), "rate_limit", "with an error instead"),
     (openai, says(completion("Zebra", "x", tool_calls=[{}])), "malformed", "a tool call without a name"),
     (webhook, says({"answer": "Zebra"}), "malformed", "answered 200 with no `text`"),
-    (webhook, says({"text": ["Zebra"]}), "malformed", "answered 200 with a `text` that is no text"),
+    (webhook, says({"text": ["Zebra"]}), "malformed", "answered 200 with a `text` that is not a string"),
     (webhook, says({"text": " "}), "malformed", "answered 200 with an empty text"),
     (webhook, says(" "), "malformed", "answered 200 with an empty text"),
-    (webhook, says(["Zebra"]), "malformed", "JSON that is neither an object nor a text"),
+    (webhook, says(["Zebra"]), "malformed", "JSON that is neither an object nor a string"),
     (
         webhook,
         says({"text": "Zebra", "ends": "yes"}),
         "malformed",
         "an `ends` that is neither true nor false",
     ),
-    (webhook, says({"text": "Zebra", "tool_calls": {}}), "malformed", "a `tool_calls` that is no list"),
+    (webhook, says({"text": "Zebra", "tool_calls": {}}), "malformed", "a `tool_calls` that is not a list"),
     (webhook, says({"text": "Zebra", "tool_calls": [{}]}), "malformed", "`tool_calls[0]` without a `name`"),
     (
         webhook,
         says({"text": "Zebra", "tool_calls": [{"name": "a", "error": 1}]}),
         "malformed",
-        "`tool_calls[0].error` that is no text",
+        "`tool_calls[0].error` that is not a string",
     ),
-    (webhook, raw(b'{"text": "Zebra", "n": NaN}'), "malformed", "answered 200 with JSON that cannot be kept"),
+    (
+        webhook,
+        raw(b'{"text": "Zebra", "n": NaN}'),
+        "malformed",
+        "answered 200 with JSON that cannot be stored",
+    ),
     (webhook, raw(b'{"a":' * 400 + b"[" * 500 + b"]" * 500 + b"}" * 400), "malformed", "answered 200 with"),
 ]
 
@@ -721,7 +726,7 @@ async def test_an_endpoint_that_is_too_slow_ends_the_run_at_its_timeout(reach: A
     async with far_agent(answer) as server:
         async with call(hurried(reach(server))) as caller:
             error = await fails(caller)
-    assert error.message == f"The endpoint at {server.host} gave no whole answer within 0.5 s."
+    assert error.message == f"The endpoint at {server.host} gave no complete answer within 0.5 s."
     assert (error.kind, len(server.seen)) == ("timeout", 1)
     assert "timeout_seconds" in (error.hint or "")
 
@@ -735,7 +740,7 @@ async def test_a_connection_that_breaks_is_told_and_nothing_is_asked_twice(
         async with call(reach(server)) as caller:
             error = await fails(caller)
     assert error.message == (
-        f"The endpoint at {server.host} closed the connection before its answer was whole."
+        f"The endpoint at {server.host} closed the connection before its answer was complete."
     )
     assert len(server.seen) == 1
 
@@ -753,7 +758,7 @@ async def test_a_stream_that_ends_in_the_middle_is_told(answer: Answer) -> None:
     async with far_agent(answer) as server:
         async with call(openai(server, stream=True)) as caller:
             error = await fails(caller)
-    assert "answered 200 with a stream that was cut, or that holds no answer" in error.message
+    assert "answered 200 with a stream that was cut off or contains no answer" in error.message
     assert len(server.seen) == 1
 
 
@@ -764,7 +769,7 @@ async def test_an_error_in_the_middle_of_a_stream_is_told_without_its_words() ->
         async with call(openai(server, stream=True)) as caller:
             error = await fails(caller)
     assert (error.kind, len(server.seen)) == ("overloaded", 1)
-    assert "an error in the place of an answer" in error.message
+    assert "an error instead of an answer" in error.message
     assert "Zebra" not in error.message
 
 
@@ -851,10 +856,10 @@ async def test_recorded_dialogues_come_out_as_they_were_recorded(streams: bool) 
         ("429", "rate_limit", "answered 429"),
         ("500", "overloaded", "answered 500 (3 attempts)"),
         ("529", "overloaded", "answered 529 (3 attempts)"),
-        ("hang", "timeout", "gave no whole answer within"),
-        ("close", "malformed", "closed the connection before its answer was whole"),
-        ("cut", "malformed", "a stream that was cut"),
-        ("badjson", "malformed", "a body that is no JSON"),
+        ("hang", "timeout", "gave no complete answer within"),
+        ("close", "malformed", "closed the connection before its answer was complete"),
+        ("cut", "malformed", "a stream that was cut off"),
+        ("badjson", "malformed", "a body that is not JSON"),
     ],
 )
 async def test_every_fault_of_the_recorded_server_is_told(fault: str, kind: str, reason: str) -> None:

@@ -141,7 +141,7 @@ async def test_a_suite_start_that_never_arrived_is_said_to_be_open(settings: Set
         await make_vendors_case(backend, suite_id=suite.id)
         with pytest.raises(OutcomeUnknown) as refused:
             await backend.start_suite_run(suite.id)
-        assert "Look first" in (refused.value.hint or "")
+        assert "Check with list" in (refused.value.hint or "")
         assert transport.count("POST", "/run") == 1
 
 
@@ -193,7 +193,7 @@ async def test_a_late_cancel_is_refused_alike_whatever_its_status(settings: Sett
         run = await finished(backend, await backend.start_run(await make_vendors_case(backend)))
         with pytest.raises(RunFinished, match='in status "completed"') as refused:
             await backend.cancel(run.id)
-        assert refused.value.hint == f'get_run(run_id="{run.id}") shows what it came to.'
+        assert refused.value.hint == f'get_run(run_id="{run.id}") shows its outcome.'
 
 
 async def test_errors_without_a_code_are_told_by_their_status(settings: Settings) -> None:

@@ -194,7 +194,7 @@ class TestOpening:
             return plain(f"file:{path}?vfs=unix-dotfile", uri=True, **more)
 
         monkeypatch.setattr(sqlite3, "connect", without_shared_memory)
-        await _refused(path, "lacks what processes share it by")
+        await _refused(path, "without shared memory maps or locks")
 
     async def test_too_old_a_sqlite_is_refused(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 36, 0))

@@ -454,7 +454,7 @@ async def test_an_answer_that_does_not_end_in_time_is_an_error(head: bytes) -> N
         await anyio.sleep_forever()
 
     fired = await fired_at(stall, timeout_seconds=1)
-    assert fired.error == "The webhook gave no whole answer within 1 s."
+    assert fired.error == "The webhook gave no complete answer within 1 s."
     assert fired.request is not None
     assert fired.response == ({"status": 200, "body_preview": "{"} if head else None)
 
@@ -517,14 +517,14 @@ WRONG = [
     ({"url": "ftp://h/x"}, "url"),
     ({"url": "h/x"}, "url"),
     ({"url": "http:///x"}, "url"),
-    ({"url": "http://user:password@h/"}, "url: must not hold a user"),
-    ({"url": "http://user@h/"}, "url: must not hold a user"),
+    ({"url": "http://user:password@h/"}, "url: must not contain a user"),
+    ({"url": "http://user@h/"}, "url: must not contain a user"),
     ({"url": "http://a\\@h/"}, "url"),
     ({"url": "http://h/a b"}, "url"),
     ({"url": "http://h\r\n/"}, "url"),
     ({"url": "http://h:99999/"}, "url"),
     ({"url": "http://[::1/"}, "url"),
-    ({"url": "http://{{secret.TOKEN}}/x"}, "url: must not hold a secret in its host"),
+    ({"url": "http://{{secret.TOKEN}}/x"}, "url: must not contain a secret in its host"),
     ({"url": "{{secret.TOKEN}}"}, "url"),
     ({"url": "http://h", "method": "TRACE"}, "method"),
     ({"url": "http://h", "timeout_seconds": 0.5}, "timeout_seconds"),
@@ -542,7 +542,7 @@ WRONG = [
             "url": "http://h",
             "payload_config": {"static_parameters": [{"name": "k", "value": "{{secret.A}}"}]},
         },
-        "must not hold a secret",
+        "must not contain a secret",
     ),
 ]
 
@@ -729,7 +729,7 @@ async def test_the_server_has_to_prove_the_name_while_the_address_is_fixed(autho
     assert server.arrived[0].headers["host"] == f"hooks.test:{server.port}"
 
 
-NO_PROOF = "The webhook's server could not prove that it is the one that the url names (TLS)."
+NO_PROOF = "The webhook's server could not prove that it is the one named in the url (TLS)."
 
 
 @pytest.mark.parametrize("host", ["other.test", "127.0.0.1"])

@@ -217,7 +217,7 @@ class TestBackup:
         assert done.stdout.startswith(f"Wrote {copy}, 0.")
         address = done.stderr.strip().rpartition("AGENT_EVAL_DATABASE_URL=")[2]
         assert await runs_in(address) == 2
-        assert "exists already" in run(url, "backup", str(copy), code=1).stderr
+        assert "already exists" in run(url, "backup", str(copy), code=1).stderr
 
     def test_what_is_not_there_cannot_be_copied(self, tmp_path: Path) -> None:
         done = run(str(tmp_path / "evals.db"), "backup", str(tmp_path / "copy.db"), code=1)

@@ -14,7 +14,7 @@ from tests.faults.records import Recorded, Row
 from tests.faults.script import FOUND, MODELS, TOOL, Call, Said, steps, transcript, usage
 
 _INTERRUPTED = (
-    "The run was interrupted when this tool may have acted. It was not used again; its result is not known."
+    "The run was interrupted after this tool may have acted. It was not called again; its result is unknown."
 )
 _KNOWN = Said("tool_result", FOUND, ((TOOL["name"], FOUND),))
 _UNKNOWN = Said("tool_result", json.dumps({"error": _INTERRUPTED}), ((TOOL["name"], None),))

@@ -172,11 +172,11 @@ def breakages() -> list[Scenario]:
     cut = [text(HOURS, chunkSize=4, truncateAfterChunks=4)]
     cut_call = [fixture({"toolCalls": [USE]}, chunkSize=4, truncateAfterChunks=3)]
     timed = [text(HOURS, chunkSize=4, latency=100, disconnectAfterMs=350)]
-    whole = "closed the connection before its answer was whole"
-    in_time = "gave no whole answer within 1 s"
+    whole = "closed the connection before its answer was complete"
+    in_time = "gave no complete answer within 1 s"
     return [
-        Scenario("bad JSON", chaos(malformedRate=1), fails="a body that is no JSON"),
-        Scenario("bad JSON, streamed", chaos(malformedRate=1), fails="a body that is no JSON", stream=True),
+        Scenario("bad JSON", chaos(malformedRate=1), fails="a body that is not JSON"),
+        Scenario("bad JSON, streamed", chaos(malformedRate=1), fails="a body that is not JSON", stream=True),
         Scenario("connection dropped", chaos(disconnectRate=1), fails=whole),
         Scenario("connection dropped, streamed", chaos(disconnectRate=1), fails=whole, stream=True),
         Scenario("hang", chaos(latencyMs=HANG), fails=in_time, requests=0, timeout=1),

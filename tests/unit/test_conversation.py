@@ -177,7 +177,7 @@ async def test_an_empty_answer_is_asked_for_once_more() -> None:
 
 async def test_two_empty_answers_end_the_run_with_a_reason() -> None:
     stage = Stage(["Hi."], ["", "  "])
-    with pytest.raises(Silent, match="answered twice with nothing"):
+    with pytest.raises(Silent, match="gave an empty answer twice"):
         await stage.play()
 
 

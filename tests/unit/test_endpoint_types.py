@@ -83,27 +83,27 @@ def test_what_is_no_http_address_is_refused(url: str) -> None:
 @pytest.mark.parametrize("url", ["https://user:hunter2@agent.example/", "https://user@agent.example/"])
 def test_a_password_in_the_address_is_refused_and_not_repeated(url: str) -> None:
     message = refusal(url=url)
-    assert "url: must hold no user name and no password" in message
+    assert "url: must not contain a user name or password" in message
     assert "hunter2" not in message
 
 
 def test_a_secret_in_the_address_is_sent_to_the_headers() -> None:
-    assert "{{secret.NAME}} belongs into headers" in refusal(url="https://agent.example/{{secret.KEY}}")
+    assert "{{secret.NAME}} is not filled in here" in refusal(url="https://agent.example/{{secret.KEY}}")
 
 
 @pytest.mark.parametrize(
     ("name", "value", "problem"),
     [
-        ("", "x", "has a name that no header can have"),
-        ("X Y", "x", "has a name that no header can have"),
-        ("X:", "x", "has a name that no header can have"),
-        ("Content-Length", "1", "is set by itself"),
-        ("X-Conversation-ID", "1", "is set by itself"),
-        ("X-Note", "a\r\nX-Other: b", "may hold printable ASCII only"),
-        ("X-Note", "ä", "may hold printable ASCII only"),
-        ("X-Note", "{{secrets.KEY}}", "no {{secret.NAME}}"),
-        ("X-Note", "{{secret.MY KEY}}", "no {{secret.NAME}}"),
-        ("X-Note", "{{Name}}", "no {{secret.NAME}}"),
+        ("", "x", "is not a valid header name"),
+        ("X Y", "x", "is not a valid header name"),
+        ("X:", "x", "is not a valid header name"),
+        ("Content-Length", "1", "is set automatically"),
+        ("X-Conversation-ID", "1", "is set automatically"),
+        ("X-Note", "a\r\nX-Other: b", "may contain only printable ASCII"),
+        ("X-Note", "ä", "may contain only printable ASCII"),
+        ("X-Note", "{{secrets.KEY}}", "is not a {{secret.NAME}}"),
+        ("X-Note", "{{secret.MY KEY}}", "is not a {{secret.NAME}}"),
+        ("X-Note", "{{Name}}", "is not a {{secret.NAME}}"),
     ],
 )
 def test_a_header_that_could_not_be_sent_as_written_is_refused(name: str, value: str, problem: str) -> None:

@@ -82,7 +82,7 @@ async def test_a_run_that_a_fault_of_ours_stops_is_left_to_its_lease(
                 await backend.wait_run(id, 0.1)
         run = await backend.run(id)
         assert (run.status, run.queue_status) == ("running", "claimed")
-    assert "left to its lease" in caplog.text
+    assert "left until its lease runs out" in caplog.text
 
 
 async def test_a_run_that_the_database_fails_is_put_back_and_no_attempt_is_counted(
@@ -131,7 +131,7 @@ async def test_a_worker_leaves_a_database_alone_that_a_newer_version_has_changed
         while not caplog.records:
             await backend.wait_run(id, 0.1)
         assert (await backend.run(id)).queue_status == "pending"
-    assert "a newer version uses this database" in caplog.text
+    assert "a newer version now uses this database" in caplog.text
 
 
 async def test_what_is_unfinished_goes_back_to_the_queue_when_the_engine_closes(tmp_path: Path) -> None:

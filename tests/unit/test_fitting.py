@@ -113,12 +113,12 @@ def test_of_many_long_entries_several_are_begun() -> None:
     shown = fitted({"rows": ["x" * 9_000] * 500}, 20_000, show)
     assert len(shown["rows"]) >= 8
     assert shown["rest"][0].endswith(f"{501 - len(shown['rows'])} more entries")
-    assert re.fullmatch(r"\d more are marked, and are asked for likewise", shown["rest"][-1])
+    assert re.fullmatch(r"\d more are marked, and can be read in the same way", shown["rest"][-1])
 
 
 def test_cuts_that_one_call_shows_are_one_line() -> None:
     shown = fitted({"a": "x" * 900, "b": "y" * 900}, 700, lambda _: "get()")
-    assert shown["rest"] == ["get() shows all that was cut"]
+    assert shown["rest"] == ["get() shows everything that was cut"]
 
 
 def test_a_name_that_is_too_long_to_show_makes_its_object_a_text() -> None:

@@ -265,7 +265,7 @@ async def test_both_model_calls_of_a_turn_count_in_its_tokens() -> None:
 async def test_two_empty_answers_are_told_as_what_they_are() -> None:
     call = Call(clinic(), "", " ")
     await call.open()
-    with pytest.raises(Silent, match="answered twice with nothing"):
+    with pytest.raises(Silent, match="gave an empty answer twice"):
         await call.say("Hello?")
 
 

@@ -154,7 +154,7 @@ def test_twenty_five_nodes_in_a_row_are_no_loop_and_one_more_is() -> None:
         (["x"], {}, r"transcript\[0\]"),
         ([], {"oven": {}}, "either `result` or `error`"),
         ([], {"oven": {"result": 1, "error": "x"}}, "either `result` or `error`"),
-        ([], {"desk": {"result": 1}}, "'desk' is no tool_call node of the flow. They are: oven."),
+        ([], {"desk": {"result": 1}}, "'desk' is not a tool_call node of the flow. They are: oven."),
     ],
 )
 def test_what_does_not_fit_is_refused_with_what_would(

@@ -174,7 +174,7 @@ class TestRevoking:
     ) -> None:
         await with_id(database, "abcd-1")
         await with_id(database, "abcd-2")
-        with pytest.raises(AmbiguousReference, match="'abcd' fits more than one key"):
+        with pytest.raises(AmbiguousReference, match="'abcd' matches more than one key"):
             await keyring.revoke("abcd")
         for reference in ("abc", ""):
             with pytest.raises(NotFound):

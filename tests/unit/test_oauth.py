@@ -276,7 +276,7 @@ class TestTheDoor:
             {"oauth_issuer": "http://login.example.com", "oauth_resource": RESOURCE},
             "OAUTH_ISSUER: must begin",
         ),
-        ({"oauth_issuer": ISSUER, "oauth_resource": "https://evals.example.com"}, "ends in /mcp"),
+        ({"oauth_issuer": ISSUER, "oauth_resource": "https://evals.example.com"}, "ending in /mcp"),
         ({"oauth_issuer": "https://[", "oauth_resource": RESOURCE}, "OAUTH_ISSUER"),
         ({"shared_secret": "too short"}, "AGENT_EVAL_SHARED_SECRET"),
     ],

@@ -280,7 +280,7 @@ def test_repeats_of_repeats_that_multiply_are_refused(pattern: str) -> None:
 
 @pytest.mark.parametrize("depth", [70, 400])
 def test_groups_that_nest_without_end_are_refused(depth: int) -> None:
-    with pytest.raises(InvalidPattern, match="nests too deep"):
+    with pytest.raises(InvalidPattern, match="nested too deeply"):
         compile_pattern("(" * depth + "a" + ")" * depth)
 
 

@@ -141,7 +141,7 @@ def test_cases_of_one_name_are_told_apart() -> None:
 
 def test_prices_that_are_not_known_are_said_to_be() -> None:
     dear = result(suite_run(run(A, True, cost_usd=0.25, unpriced_models=["openai:x"])))
-    assert "Cost $0.2500, without openai:x, whose prices are not known." in " ".join(figures(dear))
+    assert "Cost $0.2500, without openai:x, whose prices are unknown." in " ".join(figures(dear))
 
 
 # --- Texts
@@ -307,7 +307,7 @@ def test_a_baseline_shows_what_changed(tmp_path: Path) -> None:
 def test_a_baseline_that_is_none_is_refused(tmp_path: Path, content: str) -> None:
     file = tmp_path / "before.json"
     file.write_text(content, encoding="utf-8")
-    with pytest.raises(InvalidInput, match="no report of run-suite"):
+    with pytest.raises(InvalidInput, match="not a report from run-suite"):
         read_baseline(str(file))
     with pytest.raises(InvalidInput, match="cannot be read"):
         read_baseline(str(tmp_path / "absent.json"))

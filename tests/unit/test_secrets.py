@@ -59,7 +59,7 @@ def test_a_missing_secret_is_an_error_that_names_its_variable(name: str) -> None
     "text", ["{{secret.}}", "{{secret.my-key}}", "{{secret.a b}}", "{{secret.../OTHER}}"]
 )
 def test_a_reference_that_names_no_secret_is_an_error(text: str) -> None:
-    with pytest.raises(NotConfigured, match="names no secret"):
+    with pytest.raises(NotConfigured, match="not a valid reference to a secret"):
         filled(text)
 
 

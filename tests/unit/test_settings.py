@@ -128,7 +128,9 @@ def test_a_sign_that_only_a_user_could_follow_may_stand_in_a_path() -> None:
 
 def test_the_name_of_a_model_has_a_length(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AGENT_EVAL_AGENT_MODEL", "openai:" + "x" * 500)
-    with pytest.raises(NotConfigured, match="AGENT_EVAL_AGENT_MODEL: must be one line of 500 characters"):
+    with pytest.raises(
+        NotConfigured, match="AGENT_EVAL_AGENT_MODEL: must be one line of at most 500 characters"
+    ):
         Settings.read()
 
 

@@ -76,12 +76,12 @@ def test_what_is_wrong_with_an_assertion_is_told_with_what_would_be_right(
     ("fields", "says"),
     [
         ({"max_turns": "4"}, "max_turns: must be a whole number, not text."),
-        ({"max_turns": True}, "max_turns: must be a whole number, not a truth value."),
+        ({"max_turns": True}, "max_turns: must be a whole number, not a boolean."),
         ({"max_turns": 0}, "max_turns: must be at least 1."),
         ({"pass_threshold": 100.5}, "pass_threshold: must be at most 100."),
         ({"pass_threshold": None}, "pass_threshold: must be a number, not null."),
         ({"tool_allowlist": "t"}, "tool_allowlist: must be a list, not text."),
-        ({"tool_mocks": '{"t": {}}'}, "tool_mocks: must be an object, not text that holds JSON."),
+        ({"tool_mocks": '{"t": {}}'}, "tool_mocks: must be an object, not text containing JSON."),
         ({"name": 4}, "name: must be text, not a number."),
         ({"tool_policy": "none"}, "tool_policy: must be 'mock', 'real' or 'allowlist'."),
     ],
@@ -102,7 +102,7 @@ def test_criteria_as_text_are_read_where_only_a_list_or_an_object_can_be_meant()
         read = validated(CaseDraft, CASE | {"success_criteria": given}).success_criteria
         assert [assertion.model_dump() for assertion in read] == [one | {"weight": 1}]
     told = refusal(CaseDraft, CASE | {"success_criteria": '[{"type"'})
-    assert told == "success_criteria: must be a list, not text that holds JSON."
+    assert told == "success_criteria: must be a list, not text containing JSON."
 
 
 def test_a_tool_in_the_shape_of_another_protocol_is_told_ours() -> None:
@@ -117,7 +117,7 @@ def test_a_tool_in_the_shape_of_another_protocol_is_told_ours() -> None:
 def test_a_field_of_another_type_of_agent_names_the_type_that_is_missing(field: str, type: str) -> None:
     told = refusal(AgentDraft, {"name": "A", field: {}})
     assert told == (
-        f'{field}: belongs to agents of type "{type}", and this one is of type "prompt": '
+        f'{field}: belongs to agents of type "{type}", but this one is of type "prompt": '
         f'set type to "{type}" when you create it.'
     )
 
@@ -141,7 +141,7 @@ def test_a_tool_record_whose_settings_are_no_object_is_refused() -> None:
 
 
 def test_two_tools_of_one_name_are_refused() -> None:
-    with pytest.raises(InvalidInput, match="'t' is given twice"):
+    with pytest.raises(InvalidInput, match="'t' is used twice"):
         validated(AgentDraft, {"name": "a", "system_prompt": "s", "tools": [{"name": "t"}, {"name": "t"}]})
 
 

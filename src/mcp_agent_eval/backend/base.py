@@ -1,6 +1,6 @@
-"""The seam. Whatever evaluates agents, an engine in this process or an API over HTTP, answers these verbs.
+"""The seam: anything that evaluates agents, an engine in this process or an API over HTTP, implements these verbs.
 
-The surfaces (MCP tools, REST, the command line) speak to nothing else. Every verb raises errors of
+The surfaces (MCP tools, REST, the command line) use nothing else. Every verb raises errors from
 `mcp_agent_eval.errors`, and none of them loses a run when its caller goes away.
 """
 
@@ -35,13 +35,13 @@ class Backend(Protocol):
         ...
 
     async def create(self, kind: Kind, draft: Json, *, idempotency_key: str | None = None) -> Noun:
-        """Store a new noun. A case comes back with its agent and persona expanded. A key that was used before
-        for this kind returns the noun that it created.
+        """Store a new noun. A case is returned with its agent and persona expanded. A key that was already used for
+        this kind returns the noun that it created.
 
         Raises:
             InvalidInput: a field does not fit, or the case could never work with its agent.
             NotFound: something it refers to does not exist.
-            NotSupported: nouns of this kind are made elsewhere.
+            NotSupported: nouns of this kind are created elsewhere.
         """
         ...
 
@@ -57,34 +57,34 @@ class Backend(Protocol):
         ...
 
     async def update(self, kind: Kind, id: str, changes: Json) -> Noun:
-        """Replace the given fields, whole. Raises InvalidInput, NotFound."""
+        """Replace the given fields as a whole. Raises InvalidInput, NotFound."""
         ...
 
     async def delete(self, kind: Kind, id: str) -> None:
-        """Take a noun out of use; its runs stay readable. Raises NotFound, also the second time."""
+        """Delete a noun; its runs stay readable. Raises NotFound, also when it was already deleted."""
         ...
 
     async def find(self, kind: Reference, reference: str) -> str:
-        """The id behind an id, a name or an unambiguous id prefix.
+        """The id for an id, a name or an unambiguous id prefix.
 
         Raises:
-            NotFound: nothing fits; the message says what there is.
-            AmbiguousReference: more than one thing fits; the message names them.
+            NotFound: nothing matches; the hint says how to see what exists.
+            AmbiguousReference: more than one thing matches; the message names them.
         """
         ...
 
     async def start_run(
         self, case_id: str, *, agent_overrides: Json | None = None, idempotency_key: str | None = None
     ) -> Run:
-        """Queue one execution of a case and return at once. A key that was used before returns the run
-        that it started. Raises NotFound, InvalidInput, NotConfigured."""
+        """Queue one execution of a case and return at once. A key that was already used returns the run that it
+        started. Raises NotFound, InvalidInput, NotConfigured."""
         ...
 
     async def start_suite_run(
         self, suite_id: str, *, agent_overrides: Json | None = None, idempotency_key: str | None = None
     ) -> StartedSuiteRun:
-        """Queue one execution of every case of a suite. Raises as `start_run`, and InvalidInput for a
-        suite without cases."""
+        """Queue one execution of every case of a suite. Raises like `start_run`, and InvalidInput for a suite
+        without cases."""
         ...
 
     async def simulate_flow(
@@ -95,7 +95,7 @@ class Backend(Protocol):
         mock_tool_results: Json | None = None,
         flow_config: Json | None = None,
     ) -> Json:
-        """Walk an agent's flow, or another in its place, along what a caller says, without any model:
+        """Walk an agent's flow, or another flow in its place, by what a caller says, without any model:
         `{trace, named_results, slot_values, ended_at_step_id}`. Raises NotFound, InvalidInput."""
         ...
 
@@ -108,7 +108,7 @@ class Backend(Protocol):
         ...
 
     async def turns(self, run_id: str, *, start: int = 0, limit: int = 1000) -> list[Turn]:
-        """The transcript from turn number `start` on, as far as it was spoken. Raises NotFound."""
+        """The transcript so far, starting at turn number `start`. Raises NotFound."""
         ...
 
     async def calls(self, run_id: str, *, start: int = 0, limit: int = 20) -> list[ModelCall]:
@@ -116,10 +116,10 @@ class Backend(Protocol):
         ...
 
     async def cancel(self, run_id: str) -> Run:
-        """Stop a run at its next turn; one that still waits is cancelled at once.
+        """Stop a run at its next turn; a waiting one is cancelled at once.
 
         Raises:
-            RunFinished: it is over already.
+            RunFinished: it is already over.
         """
         ...
 
@@ -132,8 +132,8 @@ class Backend(Protocol):
         ...
 
     def moved_runs(self) -> AbstractAsyncContextManager[AsyncIterator[str]]:
-        """The ids of runs as they move on, while the block is entered: of those at least that this backend
-        executes itself."""
+        """Within the block, yield the ids of runs as they move on: at least of those that this backend executes
+        itself."""
         ...
 
     async def wait_run(self, id: str, seconds: float) -> Run:

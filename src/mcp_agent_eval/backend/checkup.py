@@ -1,5 +1,5 @@
-"""Whether what the settings name is there and answers, for the layers that may not know the engine. No worker runs
-meanwhile, and nothing is asked that costs money."""
+"""Checks that what the settings name exists and answers, for layers that may not import the engine. Starts no
+worker, and sends nothing that costs money."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def address(settings: Settings) -> str:
 
 
 def database_file(settings: Settings) -> Path | None:
-    """The file of the database; None where a server keeps it.
+    """The database's file; None if the database is on a server.
 
     Raises:
         StoreError: the setting names neither.
@@ -46,7 +46,7 @@ def database_file(settings: Settings) -> Path | None:
 
 
 async def try_database(settings: Settings) -> None:
-    """Open the database as every command does, which brings its schema up to date, and take the lock for writing.
+    """Open the database like any command, which brings its schema up to date, and take the write lock.
 
     Raises:
         NotConfigured: its driver is not installed.
@@ -60,16 +60,16 @@ async def try_database(settings: Settings) -> None:
 
 
 def model_of(settings: Settings, role: ModelRole) -> str:
-    """The model that plays a role unless a record names another. Raises NotConfigured when there is none."""
+    """The model that plays a role unless a record names another. Raises NotConfigured if there is none."""
     return Models(settings).name_for(role, None)
 
 
 async def offered_models(settings: Settings, model: str) -> tuple[str, list[str]]:
-    """Where the provider of a model is, and which models it lists for our key.
+    """The address of a model's provider, and the models that it lists for our key.
 
     Raises:
-        NotConfigured: its key or its address cannot be one.
-        ModelError: it refused, stayed silent or sent no list.
+        NotConfigured: its key or its address is not valid.
+        ModelError: it refused, did not answer, or sent no list.
     """
     models = Models(settings)
     try:

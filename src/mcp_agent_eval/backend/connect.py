@@ -1,4 +1,4 @@
-"""Opens the backend that the settings ask for."""
+"""Opens the backend that the settings choose."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Connection:
     settings: Settings
 
     def seconds(self, wanted: float | None) -> float:
-        """How long a call may wait: what it asks for or the default, and never above the cap."""
+        """How long a call may wait: what it asks for or the default, but never above the cap."""
         return min(self.settings.wait_seconds if wanted is None else wanted, self.settings.wait_cap)
 
 
 @asynccontextmanager
 async def connect(settings: Settings | None = None) -> AsyncGenerator[Connection]:
-    """The backend of these settings, or of the environment's, until the block is left.
+    """The backend of these settings, or of the environment's, open until the block exits.
 
     Raises:
         NotConfigured: a setting does not fit.
@@ -39,13 +39,13 @@ async def connect(settings: Settings | None = None) -> AsyncGenerator[Connection
         async with _open(settings) as backend:
             yield Connection(backend, settings)
     finally:
-        # Whoever leaves on a signal closes this last, and leaves nobody else the time to send what was traced.
+        # On a signal this closes last, and nothing after it would have the time to send the spans.
         with anyio.CancelScope(shield=True):
             await to_thread.run_sync(flush_spans)
 
 
 def _open(settings: Settings) -> AbstractAsyncContextManager[Backend]:
-    """Either side brings imports that the other does without."""
+    """Import late: each side needs imports that the other does without."""
     if settings.backend == "hosted":
         from mcp_agent_eval.backend.hosted.backend import open_hosted
 

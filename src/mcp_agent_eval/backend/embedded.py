@@ -1,4 +1,4 @@
-"""The seam's first side: an engine in this process, on one machine, with no account."""
+"""One side of the seam: an engine in this process, on one machine, without an account."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from mcp_agent_eval.types.nouns import Noun
 
 
 class EmbeddedBackend:
-    """Every verb of the seam, answered by the engine's own parts."""
+    """Implements every verb of the seam with the engine's own parts."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class EmbeddedBackend:
         outdated: anyio.Event,
     ) -> None:
         self.outdated = outdated
-        """Set once a newer version has changed the database: no runs are carried out here any more."""
+        """Set once a newer version has changed the database: no more runs are executed here."""
         self._address = address
         self._catalogue = catalogue
         self._references = references
@@ -132,7 +132,7 @@ class EmbeddedBackend:
 
 @asynccontextmanager
 async def open_embedded(settings: Settings) -> AsyncGenerator[EmbeddedBackend]:
-    """The engine, working until the block is left. Unfinished runs then go back to the queue.
+    """The engine, working until the block exits. Unfinished runs then go back to the queue.
 
     Raises:
         StoreError: the database cannot be opened.

@@ -1,4 +1,4 @@
-"""The keys of the REST API, for the layers that may not know the engine. No worker runs while they are open."""
+"""The keys of the REST API, for layers that may not import the engine. No worker runs while they are open."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["Keyring", "open_keyring"]
 
 @asynccontextmanager
 async def open_keyring(settings: Settings) -> AsyncGenerator[Keyring]:
-    """The keys in the database of these settings, until the block is left.
+    """The keys in the database of these settings, open until the block exits.
 
     Raises:
-        NotConfigured: the settings choose the hosted API, which has keys of its own.
+        NotConfigured: the settings choose the hosted API, which has its own keys.
         StoreError: the database cannot be opened.
     """
     if settings.backend == "hosted":
         raise NotConfigured(
-            "Keys are kept by the embedded engine, and AGENT_EVAL_BACKEND is set to hosted.",
+            "Keys are stored by the embedded engine, but AGENT_EVAL_BACKEND is set to hosted.",
             hint="Set AGENT_EVAL_BACKEND=embedded to manage the keys of your own server.",
         )
     database = await open_database(settings.database_url)

@@ -1,4 +1,4 @@
-"""The care of the embedded engine's database, for the layers that may not know the engine. No worker runs meanwhile."""
+"""Maintenance of the embedded engine's database, for layers that may not import the engine. Starts no worker."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Finished", "Upkeep", "back_up", "open_upkeep", "refuse_hosted"]
 
 @asynccontextmanager
 async def open_upkeep(settings: Settings) -> AsyncGenerator[Upkeep]:
-    """The care of the database of these settings, until the block is left.
+    """Maintenance of the database of these settings, open until the block exits.
 
     Raises:
         NotConfigured: the settings choose the hosted API.
@@ -35,11 +35,11 @@ async def open_upkeep(settings: Settings) -> AsyncGenerator[Upkeep]:
 
 
 async def back_up(settings: Settings, target: Path) -> str:
-    """Copy the database of these settings into a new file; how to use the copy, in words.
+    """Copy the database of these settings into a new file; return how to use the copy, in words.
 
     Raises:
-        NotConfigured: the settings choose the hosted API, or a program that it takes is not installed.
-        InvalidInput: the file exists, or cannot be made.
+        NotConfigured: the settings choose the hosted API, or a required program is not installed.
+        InvalidInput: the file exists or cannot be created.
         StoreError: the database cannot be read, or the copy cannot be written.
     """
     refuse_hosted(settings)
@@ -47,9 +47,9 @@ async def back_up(settings: Settings, target: Path) -> str:
 
 
 def refuse_hosted(settings: Settings) -> None:
-    """Raises NotConfigured when there is no database of ours to take care of."""
+    """Raises NotConfigured if the database is not ours to maintain."""
     if settings.backend == "hosted":
         raise NotConfigured(
-            "This takes a database of your own, and AGENT_EVAL_BACKEND is set to hosted.",
+            "This needs your own database, but AGENT_EVAL_BACKEND is set to hosted.",
             hint="Set AGENT_EVAL_BACKEND=embedded to use the one that AGENT_EVAL_DATABASE_URL names.",
         )

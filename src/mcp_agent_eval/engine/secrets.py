@@ -1,7 +1,7 @@
-"""`{{secret.NAME}}` in a record: filled from the environment when it is used, and hidden wherever it may show.
+"""`{{secret.NAME}}` in a record: filled from the environment when used, and hidden wherever it could appear.
 
-A secret's value is never stored, shown, logged or put into an error; its name may be. What this cannot hide is
-a secret that a server sends back in another form, such as encoded or cut in two.
+A secret's value is never stored, shown, logged or put in an error; its name may be. This cannot hide a secret that
+a server sends back in another form, such as encoded or split in two.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mcp_agent_eval.errors import NotConfigured
 from mcp_agent_eval.types import Json
 
 VARIABLE = "AGENT_EVAL_SECRET_"
-"""What the name of a secret's environment variable begins with."""
+"""The prefix of a secret's environment variable."""
 
 MASK = "***"
 
@@ -26,28 +26,28 @@ _SENSITIVE = r"auth|cookie|token|secret|passw|credential|signature|session|(?:^|
 _SENSITIVE_NAME = re.compile(_SENSITIVE, re.IGNORECASE)
 _PARAMETER = re.compile(r"([?&])([^=&#]*)=([^&#]*)")
 _SHORTEST = 4
-"""Characters of a value that is looked for: a shorter one would be found everywhere."""
+"""Fewest characters of a value to look for: a shorter one would be found everywhere."""
 
 
 def fill_secrets(text: str, environment: Mapping[str, str] = os.environ) -> str:
-    """The text with the values of its secrets.
+    """The text with its secrets filled in.
 
     Raises:
-        NotConfigured: names the variable that is not set, or the reference that names no secret.
+        NotConfigured: names the variable that is not set, or the reference that is not valid.
     """
     return _REFERENCE.sub(lambda found: _value(_name(found), environment), text)
 
 
 def fill_address(url: str, environment: Mapping[str, str] = os.environ) -> str:
-    """As `fill_secrets`, for an address: what would end a path or a parameter is percent-encoded."""
+    """Like `fill_secrets`, for an address: characters that would end a path or a parameter are percent-encoded."""
     return _REFERENCE.sub(lambda found: quote(_value(_name(found), environment)), url)
 
 
 def values_in(texts: Iterable[str], environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """What stands for what: the values that `texts` refer to, as they are sent, each with its reference.
+    """The values that `texts` refer to, as they are sent, each mapped to its reference.
 
     Raises:
-        NotConfigured: as `fill_secrets`.
+        NotConfigured: as in `fill_secrets`.
     """
     names = [_name(found) for text in texts for found in _REFERENCE.finditer(text)]
     values = {_value(name, environment): f"{{{{secret.{name}}}}}" for name in names}
@@ -55,7 +55,7 @@ def values_in(texts: Iterable[str], environment: Mapping[str, str] = os.environ)
 
 
 def hidden(value: object, secrets: Mapping[str, str]) -> object:
-    """A JSON value in which no text or number gives away a secret; `secrets` as `values_in` has them."""
+    """A JSON value in which no text or number reveals a secret; `secrets` come from `values_in`."""
     if isinstance(value, str):
         return _hidden_text(value, secrets)
     if isinstance(value, dict):
@@ -67,17 +67,17 @@ def hidden(value: object, secrets: Mapping[str, str]) -> object:
 
 
 def shown(headers: Mapping[str, str]) -> Json:
-    """Headers for the record: of a value with secrets their references, of another credential nothing."""
+    """Headers for the record: secrets are replaced by their references, other credentials are removed."""
     return {name: _shown(name, value) for name, value in headers.items()}
 
 
 def shown_address(url: str) -> str:
-    """An address for the record: its references stay, and other credentials among its parameters go."""
+    """An address for the record: references stay, other credentials in its parameters are removed."""
     return _PARAMETER.sub(lambda found: f"{found[1]}{found[2]}={_shown(found[2], found[3])}", url)
 
 
 def _hidden_text(text: str, secrets: Mapping[str, str]) -> str:
-    # The longest first: one secret may be part of another.
+    # Longest first: one secret may be part of another.
     for value in sorted(secrets, key=len, reverse=True):
         if len(value) >= _SHORTEST:
             text = text.replace(value, secrets[value])
@@ -94,7 +94,7 @@ def _name(found: re.Match[str]) -> str:
     name = found[1].strip()
     if not _NAME.fullmatch(name):
         raise NotConfigured(
-            f"{found[0]} names no secret.",
+            f"{found[0]} is not a valid reference to a secret.",
             hint="Write {{secret.NAME}}, with letters, digits and _ in the name.",
         )
     return name
@@ -105,6 +105,6 @@ def _value(name: str, environment: Mapping[str, str]) -> str:
     if not value:
         raise NotConfigured(
             f"The secret {name} is not set: {VARIABLE + name} is missing in the server's environment.",
-            hint="Add it to the `env` of this server in your host's configuration, and start it again.",
+            hint="Add it to the `env` of this server in your host's configuration, and restart it.",
         )
     return value

@@ -1,4 +1,4 @@
-"""Which tools a run would let act for real: who starts it has to know."""
+"""Finds which tools would really act in a run, which its user has to know before starting it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def acting_in_suite(backend: Backend, suite_id: str, overrides: Json | Non
 
 
 def _tools(case: Case, overrides: Json) -> Iterator[str]:
-    """The tools of the agent as it will be run. Overrides were not checked yet: they are read as far as it goes."""
+    """The tools of the agent as it will run. Overrides are not checked yet, so read them as far as possible."""
     if isinstance(overrides.get("tools"), list):
         yield from filter(None, map(_name, cast(list[object], overrides["tools"])))
     elif case.agent:
@@ -42,7 +42,7 @@ def _tools(case: Case, overrides: Json) -> Iterator[str]:
 
 
 def _called_by_flow(overrides: Json) -> Iterator[str]:
-    """What the nodes of a flow call that overrides bring, by name or id: nobody knows here what is behind an id."""
+    """The tools called by an overriding flow's nodes, by name or id: what an id stands for is unknown here."""
     flow: object = overrides.get("flow_config")
     nodes: object = cast(Json, flow).get("nodes") if isinstance(flow, dict) else None
     for node in cast(list[object], nodes) if isinstance(nodes, list) else ():
@@ -51,7 +51,7 @@ def _called_by_flow(overrides: Json) -> Iterator[str]:
 
 
 def _name(tool: object) -> str | None:
-    """The name of a tool that may hang up or not, in either of its shapes."""
+    """The name of a tool, in either of its shapes; None for one that only hangs up."""
     record = cast(Json, tool) if isinstance(tool, dict) else {}
     inner: object = record.get("function")
     named = cast(Json, inner) if isinstance(inner, dict) else record

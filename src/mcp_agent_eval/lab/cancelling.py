@@ -1,4 +1,4 @@
-"""Cancelling a suite run: run by run, since the contract has no other way."""
+"""Cancels a suite run, run by run, since the contract has no other way."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from mcp_agent_eval.lab.packs.patience import patiently
 
 
 async def cancel_suite_run(backend: Backend, suite_run_id: str) -> int:
-    """Cancel every run of a suite run that is not over; how many these were. They end at their next turn. Where an
-    API's limit is used up on the way, the rest waits for it."""
+    """Cancel every unfinished run of a suite run; return how many. They end at their next turn. If an API's rate
+    limit is used up on the way, wait for it."""
     suite_run = await patiently(lambda: backend.suite_run(suite_run_id))
     left = [run.id for run in suite_run.runs if not run.is_final]
     return sum([await _cancelled(backend, id) for id in left])

@@ -1,7 +1,7 @@
-"""What of a flow some runs went through: its nodes and transitions, how often, and what nobody ever reached.
+"""Measures how runs cover a flow: its nodes and transitions, how often, and what was never reached.
 
 Pure: it reads the flow's config and the events in the turns, and knows neither a store nor an engine. Events of
-nodes that the config lacks, as when a run overrode it, are left out.
+nodes missing from the config, for example because a run overrode it, are left out.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class NodeVisits:
 
 @dataclass(frozen=True, slots=True)
 class TransitionUse:
-    """A way from node to node, and how often it was taken. Jumps are listed where somebody took them."""
+    """A transition between nodes, and how often it was taken. Jumps are listed if they were taken."""
 
     source: str
     id: str
@@ -40,13 +40,13 @@ class TransitionUse:
 
     @property
     def is_jump(self) -> bool:
-        """Whether it leads to a global node from anywhere."""
+        """Whether it is a jump to a global node."""
         return self.id.startswith(GLOBAL_PREFIX)
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Nodes and transitions in the order of the config; `runs` is how many runs were looked at."""
+    """Nodes and transitions in the order of the config; `runs` is the number of runs examined."""
 
     runs: int
     nodes: tuple[NodeVisits, ...]
@@ -63,7 +63,7 @@ class Coverage:
         return [transition for transition in self.transitions if not transition.taken]
 
     def as_dict(self) -> Json:
-        """The figures, plain: how much was covered, what was not, and how often each node was entered."""
+        """The figures: how much was covered, what was not, and how often each node was entered."""
         visited = len(self.nodes) - len(self.never_visited)
         taken = len(self.transitions) - len(self.never_taken)
         return {
@@ -78,7 +78,7 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """A node that was entered, with the transition that led there where it is known."""
+    """A node that was entered, with the transition that led there if known."""
 
     node: str
     source: str | None
@@ -86,7 +86,7 @@ class _Step:
 
 
 def coverage(flow_config: Json, runs: Iterable[Sequence[Turn]]) -> Coverage:
-    """How the turns of some runs cover a flow. A config that was never checked is read as far as it goes."""
+    """How the turns of some runs cover a flow. An unchecked config is read as far as possible."""
     flow = {node["id"]: node for node in raw_nodes(flow_config)}
     walks = [list(_steps(flow, turns)) for turns in runs]
     visits = Counter(step.node for walk in walks for step in walk)
@@ -119,7 +119,7 @@ def _steps(flow: dict[str, Json], turns: Sequence[Turn]) -> Iterator[_Step]:
 
 
 def _via(source: Json, node: str, event: Json) -> str | None:
-    """The transition by which a node was entered: as the event says, or as its reason tells."""
+    """The transition by which a node was entered: from the event, or from its reason."""
     named, reason = event.get("via_transition_id"), str(event.get("reason"))
     if isinstance(named, str):
         return named
@@ -131,7 +131,7 @@ def _via(source: Json, node: str, event: Json) -> str | None:
 
 
 def _is_meant(wire: Wire, reason: str) -> bool:
-    """Reasons end in a transition's label or id, but for `tool error: ` and what went wrong."""
+    """The label or id at the end of a reason; `tool error: ` is followed by a message instead."""
     return reason.endswith((f": {wire.id}", f": {wire.label}")) or reason.startswith(f"tool {wire.label}")
 
 
@@ -139,7 +139,7 @@ def _is_meant(wire: Wire, reason: str) -> bool:
 
 
 def mermaid(found: Coverage) -> str:
-    """A Mermaid flowchart: what was visited with its counts, all else marked by the class `never`."""
+    """A Mermaid flowchart: visited nodes with their counts, all others with the class `never`."""
     numbers = {node.id: number for number, node in enumerate(found.nodes)}
     drawn = [one for one in found.transitions if one.target in numbers]
     return "\n".join(
@@ -165,19 +165,19 @@ def _runs(number: int) -> str:
 
 
 def _arrow(one: TransitionUse) -> str:
-    """Thick for a jump, dotted for what was never taken."""
+    """The arrow: thick for a jump, dotted if never taken."""
     line = "==>" if one.is_jump else "-->" if one.taken else "-.->"
     label = f"{_safe(one.label)} {one.taken}x".strip() if one.taken else _safe(one.label)
     return f'{line}|"{label}"|' if label else line
 
 
 def _safe(text: str) -> str:
-    """A text within quotes of Mermaid's, cut short; whatever could mean something there is written as a number."""
+    """A quoted Mermaid text, cut short; characters with a meaning there are written as numeric entities."""
     flat = " ".join(text.split())
     short = flat if len(flat) <= _LONGEST_LABEL else f"{flat[: _LONGEST_LABEL - 1]}…"
     return "".join(char if char.isalnum() or char in _PLAIN else f"#{_number(char)};" for char in short)
 
 
 def _number(char: str) -> int:
-    """A code point that a page can show; halves of a pair cannot stand in any text that is sent."""
+    """A code point that a page can show; lone surrogates cannot be sent in any text."""
     return 0xFFFD if "\ud800" <= char <= "\udfff" else ord(char)

@@ -1,7 +1,7 @@
-"""What an assistant needs to know of a run or a suite run, in as few words as will do.
+"""Summarises a run or a suite run for an assistant, in as few words as possible.
 
-Plain values, ready for JSON. Guidance (`next`, `reason`) is made of our own words, counters and the
-caller's own case data; whatever was said in a conversation stands only in fields that start with `untrusted_`.
+Plain values, ready for JSON. Guidance (`next`, `reason`) consists of our own words, counters and the caller's own
+case data; conversation text appears only in fields that start with `untrusted_`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from mcp_agent_eval.types import Assertion, AssertionResult, Json, Run, SuiteRun
 
 _OFFLINE = "offline"
 LONGEST_NAME = 120
-"""Characters of a case's name in a row."""
+"""Most characters of a case's name in a row."""
 _LONGEST_REASON = 200
 NOT_AN_LLM = "played by the offline model: deterministic, not an LLM"
 
 
 def run_digest(run: Run, *, full: bool = False) -> Json:
-    """A run: its verdict and why, or how far it is, and what to call next. In full, also what it ran with."""
+    """A run: its verdict with reasons, or its progress, and what to call next. In full, also what it ran with."""
     heading = {"run_id": run.id, "case": run.case.name if run.case else None} | standing(run)
     reached = _outcome(run) if run.is_final else _underway(run)
     return without_blanks(heading | reached | (_particulars(run) if full else {}))
@@ -39,7 +39,7 @@ def clipped(row: Json) -> Json:
 
 
 def standing(run: Run) -> Json:
-    """Where a run stands: its status, and its verdict and score once these are final."""
+    """A run's state: its status, and its verdict and score once these are final."""
     final = {"pass_fail": run.pass_fail, "score": run.score} if run.is_final else {}
     return {"status": run.status} | final
 
@@ -78,15 +78,18 @@ def _outcome(run: Run) -> Json:
 
 
 def _taken_over(run: Run) -> str | None:
-    """What the deaths of workers may have cost: each of them had one call in flight at most."""
+    """A note on crashed workers: each had at most one call in progress, which may have been made twice."""
     deaths = run.attempts - 1
-    return (
-        f"after {deaths} of its workers died; as many calls may have been made twice" if deaths > 0 else None
+    if deaths <= 0:
+        return None
+    crashes, calls = (
+        ("1 worker crash", "1 call") if deaths == 1 else (f"{deaths} worker crashes", f"{deaths} calls")
     )
+    return f"resumed after {crashes}; up to {calls} may have been made twice"
 
 
 def _particulars(run: Run) -> Json:
-    """What a run ran with, and what its first glance leaves out."""
+    """What a run ran with, and what the summary leaves out."""
     return {
         "passed_assertions": [_verdict(result) for result in _results(run) if result.passed],
         "overrides": run.agent_overrides or None,
@@ -104,7 +107,7 @@ def _particulars(run: Run) -> Json:
 
 
 def _tokens(run: Run) -> Json:
-    """What each role was sent and made; nothing of those that no model played."""
+    """Tokens in and out by role; roles without a model are left out."""
     counted = (
         ("agent", run.agent_input_tokens, run.agent_output_tokens),
         ("persona", run.persona_input_tokens, run.persona_output_tokens),
@@ -114,7 +117,7 @@ def _tokens(run: Run) -> Json:
 
 
 def _judged_here(run: Run) -> Json:
-    """What our own judge made of it, where the API's is a stub. Both verdicts are shown."""
+    """Our own judge's verdict if the API's judge is a stub. Both verdicts are shown."""
     local = run.local_evaluation
     if local and local.score is not None:
         return {
@@ -138,7 +141,7 @@ def _results(run: Run) -> list[AssertionResult]:
 
 
 def cost(run: Run) -> Json:
-    """What a run cost, whose price is not known, and which roles no language model played."""
+    """What a run cost, the models whose price is unknown, and the roles that no language model played."""
     offline = _offline_roles(run)
     return {
         "cost_usd": run.cost_usd,
@@ -165,7 +168,7 @@ def _verdict(result: AssertionResult) -> Json:
 
 
 def statement(assertion: Assertion) -> str:
-    """An assertion as one line, with its weight where that is not 1."""
+    """An assertion as one line, with its weight if that is not 1."""
     subject = {
         "must_say": f"/{assertion.pattern}/",
         "must_not_say": f"/{assertion.pattern}/",
@@ -182,7 +185,7 @@ def _compact(args: Json | None) -> str:
 
 
 def _place(failed: list[AssertionResult]) -> str:
-    """Where to start reading: two turns before the first piece of evidence, if that is not the beginning."""
+    """Where to start reading: two turns before the first evidence, unless that is the beginning."""
     turns = [item.turn_number for result in failed for item in result.evidence]
     return f", from_turn={min(turns) - 2}" if turns and min(turns) > 4 else ""
 
@@ -209,7 +212,7 @@ def suite_run_digest(aggregate: SuiteRun, name: str | None, *, full: bool = Fals
 
 
 def _failures(runs: list[Run]) -> Iterator[Json]:
-    """What a failure was is told only where it is not that the case did not pass."""
+    """Failed runs as rows. The status is shown only if a run did not simply miss its pass threshold."""
     for run in runs:
         if run.is_final and not run.pass_fail and run.status != "cancelled":
             failed = [_reason(result) for result in _results(run) if not result.passed]
@@ -236,5 +239,5 @@ def _suite_next(aggregate: SuiteRun, failures: list[Json]) -> str | None:
 
 
 def without_blanks(value: Json) -> Json:
-    """The fields that say something: no nulls, no empty lists or texts."""
+    """The fields with a value: no nulls, no empty lists or texts."""
     return {key: item for key, item in value.items() if item is not None and item != [] and item != ""}

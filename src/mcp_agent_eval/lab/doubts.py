@@ -1,4 +1,4 @@
-"""What will work but is probably not what was meant: told to whoever writes a noun, never refused."""
+"""Warns about nouns that will work but are probably not what was meant; never refuses them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mcp_agent_eval.types.variables import unfilled
 
 
 def doubts(noun: Noun, capabilities: Capabilities) -> list[str]:
-    """A sentence for each; none when all seems well."""
+    """One sentence per doubt; empty if all seems well."""
     if isinstance(noun, Agent):
         return list(_about_agent(noun))
     return [*_about_case(noun), *_about_judge(noun, capabilities)] if isinstance(noun, Case) else []
@@ -59,7 +59,7 @@ def _about_assertion(assertion: Assertion) -> Iterator[str]:
     if stray := [name for name, value in assertion if value is not None and name not in used]:
         yield f"{assertion.type} ignores {', '.join(stray)}."
     if _SLASHED.fullmatch(assertion.pattern or ""):
-        yield "the pattern is written between slashes, which are then looked for as well. Leave them out."
+        yield "the pattern is written between slashes, which are then part of the search. Leave them out."
 
 
 _SLASHED = re.compile(r"/.+/[a-z]*", re.DOTALL)
@@ -72,7 +72,7 @@ def _about_judge(case: Case, capabilities: Capabilities) -> Iterator[str]:
 
 
 async def left_behind(backend: Backend, kind: Kind, id: str) -> str | None:
-    """What becomes of the cases of a noun that was deleted; None where there are none."""
+    """What happens to the cases of a deleted noun; None if there are none."""
     if kind not in _LEFT_BEHIND:
         return None
     using: dict[str, str | None] = {f"{kind}_id": id}
@@ -83,6 +83,6 @@ async def left_behind(backend: Backend, kind: Kind, id: str) -> str | None:
 
 _LEFT_BEHIND: dict[Kind, str] = {
     "agent": "runs of such a case are refused. A case keeps its agent, so create it again for another one.",
-    "persona": "such a case goes on with the persona as it was last. Set another persona_id with update.",
-    "suite": "such a case is kept, and can be run by itself. Set another suite_id with update.",
+    "persona": "such a case keeps using the persona's last version. Set another persona_id with update.",
+    "suite": "such a case is kept and can be run by itself. Set another suite_id with update.",
 }

@@ -1,8 +1,8 @@
-"""A value cut to fit into so many characters, whichever way it is shown: as JSON or as an outline.
+"""Cuts a value to fit into a number of characters, whether it is shown as JSON or as an outline.
 
-The one place where results are cut. Texts lose their end, lists and objects their last entries; what is short stays
-whole, and what is long shares the room that is left. Every cut is marked where it was made, with how much is missing
-there, and `rest` holds the calls that show it.
+The only place where results are cut. Texts lose their end, lists and objects their last entries; short values stay
+whole, and long ones share the remaining room. Every cut is marked in place with how much is missing, and `rest`
+lists the calls that show it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from mcp_agent_eval.types import Json
 from mcp_agent_eval.types.lines import visible
 
 MOST = 20_000
-"""Characters that any result may have."""
+"""Most characters in any result."""
 CONCISE = 2_100
-"""Characters of what is read all the time: about 600 tokens."""
+"""Most characters in results that are read all the time: about 600 tokens."""
 
 AROUND = 600
-"""Characters of a result that are left to what stands around its rows."""
+"""Characters of a result reserved for everything around its rows."""
 
 _MARK = 40
 _SHORTEST_ENTRY = 160
@@ -33,7 +33,7 @@ _SHARE_OF_CALLS = 12
 _WITHOUT_END = 1 << 62
 
 Call = Callable[[Place], str]
-"""From a part, and where to go on in it, to the call that shows it from there."""
+"""Maps a part, and where to continue in it, to the call that shows it from there."""
 
 
 class _Cut(NamedTuple):
@@ -43,15 +43,15 @@ class _Cut(NamedTuple):
 
 
 def fitted(value: Json, most: int, call: Call, places: Mapping[str, Place] | None = None) -> Json:
-    """The value itself where it fits, else as much of it as does, with `rest`.
+    """The value itself if it fits, else as much of it as does, with `rest`.
 
-    `places` says which part the value of a key is, where it is not the one of that name.
+    `places` says which part a key's value is, if not the one of the same name.
     """
     if size(value, enough=most) <= most:
         return value
     reserved = most // _SHARE_OF_CALLS
     while True:
-        # The calls need room themselves, and how much is known only after the cut.
+        # The calls themselves need room, and how much is known only after the cut.
         knife = _Knife()
         shown = knife.top(value, most - reserved, places or {})
         shown |= {"rest": _calls(knife.cuts, call)}
@@ -62,12 +62,12 @@ def fitted(value: Json, most: int, call: Call, places: Mapping[str, Place] | Non
 
 
 def clip(text: str, most: int) -> str:
-    """A text of at most so many characters, but for the mark that tells how many more there are."""
+    """A text of at most that many characters, plus a mark that says how many more there are."""
     return text if len(text) <= most else _marked(text, most)
 
 
 def how_many(items: Sequence[object], most: int) -> int:
-    """How many of the items, from the first on, fit whole as entries of a list that is a field. At least one."""
+    """How many items, from the first on, fit whole as entries of a list in a field. At least one."""
     left = most
     for number, item in enumerate(items):
         left -= _bullet(1) + size(item, 2, left)
@@ -77,7 +77,7 @@ def how_many(items: Sequence[object], most: int) -> int:
 
 
 def size(node: object, depth: int = 0, enough: int = _WITHOUT_END) -> int:
-    """Characters that a value takes at most, as JSON and as an outline. What is above `enough` may be counted short."""
+    """Most characters that a value needs, as JSON and as an outline. Above `enough` the count may be too low."""
     if isinstance(node, str):
         return _text_size(node, depth) if len(node) <= enough else len(node)
     if isinstance(node, dict | list):
@@ -102,7 +102,7 @@ def _text_size(text: str, depth: int) -> int:
 
 
 def _entries(node: Json | list[object], depth: int) -> Iterator[tuple[int, object]]:
-    """The entries of a container, each behind the size of what stands before it."""
+    """The entries of a container, each preceded by the size of its key."""
     if isinstance(node, dict):
         yield from ((_label(key, depth), item) for key, item in node.items())
     else:
@@ -118,7 +118,7 @@ def _bullet(depth: int) -> int:
 
 
 class _Knife:
-    """Cuts one value, and remembers what it cut."""
+    """Cuts one value and remembers the cuts."""
 
     def __init__(self) -> None:
         self.cuts: list[_Cut] = []
@@ -130,7 +130,7 @@ class _Knife:
         return self._object(value, found, room, whole, 0)
 
     def cut(self, node: object, room: int, place: Place, depth: int) -> object:
-        """As much of a part as there is room for. It does not fit whole."""
+        """As much of a part as there is room for; called when it does not fit whole."""
         if is_text(node, place.path):
             return self._text(as_text(node), room, place, depth)
         if isinstance(node, list):
@@ -165,7 +165,7 @@ class _Knife:
         return shown | {"…": f"[{left:,} more]"} if left else shown
 
     def _note(self, place: Place, kept: int, total: int, unit: Unit) -> int:
-        """Remember a cut, if it is one; how much is left."""
+        """Remember a cut, if it is one; return how much is missing."""
         if kept < total:
             self.cuts.append(_Cut(Place(place.path, place.start + kept), total - kept, unit))
         return total - kept
@@ -173,7 +173,7 @@ class _Knife:
 
 @dataclass(slots=True)
 class _Need:
-    """What an entry needs to be shown whole, what stands before it included, and what room it was given."""
+    """The room that an entry needs to be shown whole, including its key, and the room that it was given."""
 
     edge: int
     size: int
@@ -190,8 +190,8 @@ class _Need:
 
 
 def _needs(node: Json | list[object], depth: int, room: int, least: Callable[[int], int]) -> list[_Need]:
-    """The needs of as many entries, from the first on, as can have what they need or the least for their edge. What
-    is small is given all that it needs, and the others share what is left."""
+    """The needs of as many entries, from the first on, as can get what they need or the minimum. Small ones get all
+    that they need, and the others share the rest."""
     found, needed = list[_Need](), [0]
     for edge, item in _entries(node, depth):
         need = _Need(edge, edge + size(item, depth + 1, room))
@@ -208,19 +208,19 @@ def _needs(node: Json | list[object], depth: int, room: int, least: Callable[[in
 
 
 def _calls(cuts: Sequence[_Cut], call: Call) -> list[str]:
-    """What to call for what was cut, the outermost first. Several cuts that one call shows are one line."""
+    """The calls that show what was cut, outermost first. Cuts shown by the same call share one line."""
     by_call: dict[str, list[_Cut]] = {}
     for cut in sorted(cuts, key=lambda cut: len(cut.place.path)):
         by_call.setdefault(call(cut.place), []).append(cut)
     lines = [f"{told} shows {_missing(found)}" for told, found in by_call.items()]
     more = len(lines) - _MOST_CALLS
     return lines[:_MOST_CALLS] + (
-        [f"{more:,} more are marked, and are asked for likewise"] if more > 0 else []
+        [f"{more:,} more are marked, and can be read in the same way"] if more > 0 else []
     )
 
 
 def _missing(cuts: Sequence[_Cut]) -> str:
-    return counted(cuts[0].left, cuts[0].unit, "more ") if len(cuts) == 1 else "all that was cut"
+    return counted(cuts[0].left, cuts[0].unit, "more ") if len(cuts) == 1 else "everything that was cut"
 
 
 def _marked(text: str, kept: int) -> str:

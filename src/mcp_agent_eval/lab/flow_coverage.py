@@ -1,4 +1,4 @@
-"""How the runs of a suite cover the flows of its agents: fetched here, counted in `coverage`."""
+"""Reads how a suite's runs cover the flows of its agents; `coverage` does the counting."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST_ROWS = 10_000
 
 
 async def flow_coverages(backend: Backend, suite_run_id: str) -> list[Json]:
-    """For each flow that the suite run ran: whose it is, how it was covered, and a picture in Mermaid.
+    """For each flow in the suite run: its agent, its coverage, and a Mermaid diagram.
 
     Raises:
         InvalidInput: none of its agents is a flow.
@@ -31,7 +31,7 @@ async def flow_coverages(backend: Backend, suite_run_id: str) -> list[Json]:
 
 
 def _flow(run: Run) -> Json | None:
-    """The flow that a run ran, which an override may have put in the place of the agent's own."""
+    """The flow that a run used, which may be an override of the agent's own."""
     saved = run.case.agent.flow_config if run.case and run.case.agent else None
     return run.agent_overrides.get("flow_config", saved)
 

@@ -1,4 +1,4 @@
-"""Fields of the agent to replace, as the command line is given them."""
+"""Reads overrides of the agent's fields from command line arguments."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _FIELD = re.compile(r"(\w+)=(.*)", re.DOTALL)
 
 
 def read_overrides(given: Iterable[str]) -> Json:
-    """All that was given, what comes later over what comes before. Each is one of `FIELD=VALUE`, `FIELD=@FILE` with
-    the text of that file, a JSON object, or the name of a YAML or JSON file with a mapping in it.
+    """Merge all overrides, later ones over earlier ones. Each is `FIELD=VALUE`, `FIELD=@FILE` for the text of a
+    file, a JSON object, or the name of a YAML or JSON file with a mapping.
 
     Raises:
-        InvalidInput: a file cannot be read, or there is something else in it; names every line that is wrong.
+        InvalidInput: a file cannot be read or has other content; names every line that is wrong.
     """
     fields: Json = {}
     for one in given:
@@ -40,7 +40,7 @@ def _fields(given: str) -> Json:
 
 
 def _value(written: str) -> Any:
-    """JSON where it is JSON, such as numbers and lists; everything else is text."""
+    """Parse JSON, such as numbers and lists; everything else is text."""
     if written.startswith("@"):
         return _text_of(written[1:])
     try:
@@ -72,7 +72,7 @@ def _mapping(name: str, text: str) -> Json:
     _refuse(name, faults)
     value = whole.value if whole else None
     if not isinstance(value, dict):
-        raise InvalidInput(f"{name}: overrides are a mapping of fields of the agent.")
+        raise InvalidInput(f"{name}: overrides must be a mapping of the agent's fields.")
     return cast(Json, value)
 
 

@@ -1,8 +1,8 @@
-"""Parts of a value: how they are named, so that what was cut off can be asked for, and how they are found again.
+"""Names the parts of a value, so that what was cut off can be requested, and finds them again.
 
-A part is the names and numbers that lead to it, and behind an @ where to go on in it: characters of a text, entries of
-a list or an object, as in `success_criteria/3/rubric@2000`. A name that somebody may have said in a conversation is
-told as its number, so that guidance never quotes a transcript.
+A part consists of the names and numbers that lead to it and, after an @, where to continue in it: characters of a
+text, entries of a list or an object, as in `success_criteria/3/rubric@2000`. A name that may come from a
+conversation is given as its number, so that guidance never quotes a transcript.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Path = tuple[str, ...]
 Unit = Literal["characters", "entries", "characters of JSON"]
 
 LONGEST_NAME = 100
-"""Characters of a field's name that can be shown; an object with a longer one is read as its JSON text."""
+"""Most characters of a field's name; an object with a longer one is read as its JSON text."""
 _DEEPEST = 8
 _GOES_ON = re.compile(r"@[0-9]{1,9}$")
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -29,12 +29,12 @@ _NAME = re.compile(r"[A-Za-z_]\w{0,39}", re.ASCII)
 _OURS = frozenset(
     ("text", "tools", "args", "result", "error", "request", "response", "messages", "content", "flow")
 )
-"""Names of ours and of the wires: nobody said them, wherever they stand."""
+"""Names from our own formats and the wires, which never come from a conversation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The part that a value is, and with which of its characters or entries it begins."""
+    """The part that a value is, and the character or entry at which it begins."""
 
     path: Path
     start: int = 0
@@ -50,8 +50,8 @@ class Place:
 
 
 def piece(value: Json, part: str, *, within: Path = ()) -> tuple[Json, Mapping[str, Place]]:
-    """One part of a value as a value of its own, and the place of its field that has one. `within` is what the
-    value itself is a part of.
+    """One part of a value as a separate value, and the place of its content. `within` is the part that the value
+    itself is.
 
     Raises:
         InvalidInput: there is no such part.
@@ -70,7 +70,7 @@ def piece(value: Json, part: str, *, within: Path = ()) -> tuple[Json, Mapping[s
 
 
 def is_text(node: object, path: Path) -> bool:
-    """Whether something is read as a text. Containers are when they lie too deep, or a name in them is too long."""
+    """Whether something is read as a text. Containers are if they are too deep or contain a name that is too long."""
     if not isinstance(node, dict | list) or len(path) >= _DEEPEST:
         return True
     return isinstance(node, dict) and any(len(name) > LONGEST_NAME for name in cast(Json, node))
@@ -83,7 +83,7 @@ def counted(number: int, unit: Unit, more: str = "") -> str:
 
 
 def as_text(node: object) -> str:
-    """A text as it is, anything else as JSON."""
+    """A text unchanged, anything else as JSON."""
     return node if isinstance(node, str) else json.dumps(node, ensure_ascii=False)
 
 
@@ -92,7 +92,7 @@ def _is_untrusted(path: Path) -> bool:
 
 
 def _entry(node: object, step: str) -> tuple[str, int, object] | None:
-    """An entry of an object or a list by its name or number: both, and what it is."""
+    """An entry of an object or a list, found by name or number: its name, its number and its value."""
     for number, (name, item) in enumerate(_entries(node)):
         if step == (str(number) if _NUMBER.fullmatch(step) else name):
             return name, number, item
@@ -106,7 +106,7 @@ def _entries(node: object) -> Iterable[tuple[str, object]]:
 
 
 def _from(node: object, place: Place) -> tuple[object, int, Unit]:
-    """What is left of a part from its start on, and how much the whole of it is, in which unit."""
+    """The rest of a part from its start on, the size of the whole, and the unit."""
     if is_text(node, place.path):
         text = as_text(node)
         unit: Unit = "characters" if text is node else "characters of JSON"

@@ -1,4 +1,4 @@
-"""Formulas: numbers in, numbers out."""
+"""Statistical formulas: numbers in, numbers out."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ CONFIDENCE = 0.95
 
 
 class Tally(NamedTuple):
-    """How many runs of one case passed, of how many that have a verdict."""
+    """The number of passed runs of one case, and the number of its runs with a verdict."""
 
     passed: int
     runs: int
 
 
 class Interval(NamedTuple):
-    """Between these two the true rate lies, with the confidence that was asked for."""
+    """The lower and upper bound of the true rate, at the requested confidence."""
 
     low: float
     high: float
 
 
 def wilson(rate: float, runs: float, confidence: float = CONFIDENCE) -> Interval:
-    """Wilson's interval for a rate (0 to 1) that was seen in so many independent runs, at least one of them. It
-    says something sensible of few runs, and of rates of 0 and 1, too."""
+    """Wilson's interval for a rate (0 to 1) observed in that many independent runs, at least one. It is sensible
+    even for few runs and for rates of 0 and 1."""
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     scale = 1 + z * z / runs
     centre = (rate + z * z / (2 * runs)) / scale
@@ -35,21 +35,22 @@ def wilson(rate: float, runs: float, confidence: float = CONFIDENCE) -> Interval
 
 
 def rate_of(tallies: Sequence[Tally]) -> float | None:
-    """The rate over all runs; None where there are none."""
+    """The rate over all runs; None if there are none."""
     runs = sum(tally.runs for tally in tallies)
     return sum(tally.passed for tally in tallies) / runs if runs else None
 
 
 def interval_of(tallies: Sequence[Tally]) -> Interval | None:
-    """Where the pass rate of cases like these lies; None without any run."""
+    """The confidence interval of the pass rate; None without any run."""
     rate = rate_of(tallies)
     return None if rate is None else wilson(rate, independent_runs(tallies))
 
 
 def independent_runs(tallies: Sequence[Tally]) -> float:
-    """How many independent runs tell as much as these do: as many as there are cases when every repeat of a case
-    says the same again, as many as there are runs when the cases do not differ, and mostly something in between.
-    Of a single case all repeats are independent: they speak of that case only.
+    """The effective sample size: how many independent runs would say as much as these.
+
+    It is the number of cases if all repeats of a case agree, the number of runs if the cases do not differ, and
+    usually something in between. The repeats of a single case are independent: they only describe that case.
     """
     seen = [tally for tally in tallies if tally.runs]
     cases, runs = len(seen), sum(tally.runs for tally in seen)

@@ -1,4 +1,4 @@
-"""A suite, executed one or more times over, from the first start to the last verdict, or until it is stopped."""
+"""Executes a suite one or more times, from the first start to the last verdict, or until it is stopped."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from mcp_agent_eval.types import Json, Run, SuiteRun
 
 
 class Watcher(Protocol):
-    """Whoever is told how far an execution is."""
+    """Receives the progress of an execution."""
 
     def ended(self, run: Run) -> None:
-        """A run is over, with its verdict; told once for each."""
+        """A run is over, with its verdict; called once per run."""
         ...
 
     def going(self, suite_run: SuiteRun) -> None:
-        """Something has moved on, or a few seconds have passed; told without the runs."""
+        """Something has moved on, or a few seconds have passed; called without the runs."""
         ...
 
 
@@ -50,8 +50,8 @@ class SuiteExecution:
         self._told: set[str] = set()
 
     async def carry_out(self) -> None:
-        """Start every repeat and see it through, unless a budget stops one: it would stop the next one as well.
-        Whoever cuts this short has to `cancel` the rest."""
+        """Start every repeat and wait for its end, unless a budget stops one: it would also stop the next. A caller
+        that interrupts this has to `cancel` the rest."""
         for _ in range(self._repeats):
             id = await patiently(self._start)
             await self._settled(id)
@@ -61,7 +61,7 @@ class SuiteExecution:
                 return
 
     async def cancel(self) -> int:
-        """Cancel every run that is not over; how many these were. They end at their next turn."""
+        """Cancel every unfinished run; return how many. They end at their next turn."""
         return sum([await cancel_suite_run(self._backend, id) for id in self._started])
 
     async def settle(self) -> None:
@@ -71,16 +71,16 @@ class SuiteExecution:
 
     @property
     def has_started(self) -> bool:
-        """Whether there is anything to look at."""
+        """Whether anything was started."""
         return bool(self._started)
 
     async def suite_runs(self) -> list[SuiteRun]:
-        """All that were started, each with its runs as far as they are known now, or as they were last seen where
-        they can be read no more."""
+        """All repeats that were started, with the current state of their runs, or the last known state if they can
+        no longer be read."""
         return [await self._whole(id) for id in self._started]
 
     async def _start(self) -> str:
-        # Whoever is cancelled in the middle of a start would not know what to stop.
+        # A caller cancelled during a start would not know what to stop.
         with anyio.CancelScope(shield=True):
             started = await self._backend.start_suite_run(self._suite_id, agent_overrides=self._overrides)
             self._started.append(started.suite_run_id)
@@ -96,7 +96,7 @@ class SuiteExecution:
         await wait_until_final(wait, math.inf, self._news)
 
     async def _news(self, aggregate: SuiteRun) -> None:
-        """The runs are only read where one of them has ended since the last time."""
+        """Report progress; the runs are only read if one of them has ended since the last time."""
         if aggregate.total_runs - aggregate.in_flight > len(self._told):
             await self._tell(await self._read(aggregate.suite_run_id))
         self._watcher.going(aggregate)
@@ -121,7 +121,7 @@ class SuiteExecution:
         return seen.model_copy(update={"runs": [self._ended.get(run.id, run) for run in seen.runs]})
 
     async def _judged(self, run: Run) -> Run:
-        """The run with its evaluation, which not every API tells with its suite run, or leaves to a judge of ours; and
-        with its case, where the limit left no room to read it."""
+        """The run with its evaluation, which some APIs leave out of suite runs or leave to our judge, and with its
+        case, if the rate limit left no room to read it."""
         is_judged = run.status != "completed" or (run.evaluation and not run.evaluation.is_open)
         return run if is_judged and run.case else await patiently(lambda: self._backend.run(run.id))

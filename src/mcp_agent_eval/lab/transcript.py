@@ -1,4 +1,4 @@
-"""A transcript in pages that an assistant can take in: as many whole turns as fit."""
+"""Splits a transcript into pages for an assistant: as many whole turns as fit."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from mcp_agent_eval.lab.flow_line import flow_line
 from mcp_agent_eval.types import Json, ModelCall, ToolUse, Turn
 
 MOST_TURNS = 500
-"""Turns that are looked at for one page."""
+"""Turns to read for one page."""
 MOST_CALLS = 20
-"""Model calls that are looked at for one page."""
+"""Model calls to read for one page."""
 _EVERY = 100_000
 
 
@@ -28,7 +28,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rows in their order, and the number from which others follow, if there may be any."""
+    """Rows in order, and the number from which to continue, if there may be more."""
 
     rows: Sequence[Row]
     following: int | None
@@ -45,8 +45,8 @@ def call_rows(calls: Sequence[ModelCall]) -> list[Row]:
 
 
 def page(rows: Sequence[Row], looked_at: int, most_characters: int) -> Page:
-    """As many of the rows as fit whole into so many characters, at least one. `looked_at` is how many rows there can
-    be: behind as many, others may follow."""
+    """As many whole rows as fit into that many characters, at least one. `looked_at` is the most rows that were
+    read: after that many, others may follow."""
     kept = how_many([row.line for row in rows], most_characters)
     if kept < len(rows):
         return Page(rows[:kept], rows[kept].number)
@@ -54,7 +54,7 @@ def page(rows: Sequence[Row], looked_at: int, most_characters: int) -> Page:
 
 
 async def last_turn(backend: Backend, run_id: str) -> int | None:
-    """The number of a run's last turn so far; None where there is none."""
+    """The number of a run's last turn so far; None if there is none."""
     turns = await backend.turns(run_id, limit=_EVERY)
     return turns[-1].turn_number if turns else None
 
@@ -81,5 +81,5 @@ def _use(use: ToolUse) -> Json:
 
 
 def call_line(call: ModelCall) -> Json:
-    """One model call, with the bodies as they went over the wire."""
+    """One model call, with the bodies as sent over the wire."""
     return without_blanks(call.model_dump(mode="json", exclude={"run_id"}))

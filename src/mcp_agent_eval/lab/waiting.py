@@ -1,4 +1,4 @@
-"""Waiting for work that becomes final at some time, with a look now and then for whoever wants to tell of it."""
+"""Waits for work that becomes final at some time, with regular looks for progress reports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from anyio import current_time
 
 HEARTBEAT = 4.0
-"""Seconds without news after which there is a look all the same; hosts want a sign every 5 to 15."""
+"""Seconds without news after which to look anyway; hosts expect a sign every 5 to 15 seconds."""
 
 
 class Settling(Protocol):
@@ -26,7 +26,7 @@ Report = Callable[[S], Awaitable[None]]
 
 
 async def wait_until_final(wait: Wait[S], seconds: float, report: Report[S] | None = None) -> S:
-    """What the work has come to when it is final, or after `seconds`.
+    """The state of the work when it is final, or after `seconds`.
 
     `wait(s)` returns at the next change or after `s` seconds; `report` is called for each, and at least
     once per heartbeat.

@@ -45,32 +45,32 @@ class ExtractionParameter(Part):
 AgentType = Literal["prompt", "flow", "endpoint"]
 _TYPES: tuple[AgentType, ...] = get_args(AgentType)
 _BELONGS: dict[str, AgentType] = {"flow_config": "flow", "endpoint": "endpoint"}
-"""Fields that agents of one type need, and others must not have."""
+"""Fields that agents of one type need and all others must not have."""
 
 
 class AgentDraft(Model):
-    """What a user says of an agent. The fields from `voice` on only matter to spoken calls: they are kept
-    so that a record from the hosted API survives a round trip."""
+    """An agent as a user describes it. The fields from `voice` on only matter for spoken calls: they are kept so
+    that a record from the hosted API survives a round trip."""
 
     name: Name
     type: AgentType = "prompt"
     system_prompt: Annotated[str, Field(validate_default=True)] = ""
-    """What the agent is told. Of a flow, what holds in all of its nodes; of an endpoint, nothing is known."""
+    """The agent's instructions. For a flow, they apply in all of its nodes; for an endpoint, they are not used."""
     flow_config: Json | None = None
     endpoint: Endpoint | None = None
-    """Where an agent of type `endpoint` is and how it is spoken to. (Ours.)"""
+    """Where an agent of type `endpoint` runs and which protocol it speaks. (Ours.)"""
     description: str | None = None
     model: ModelName | None = None
-    """Which model plays the agent, as `provider:name`. None: the setting decides. (Ours, not the contract's.)"""
+    """Which model plays the agent, as `provider:name`. None: the setting decides. (Ours, not part of the contract.)"""
     temperature: Annotated[float, Field(ge=0, le=2)] | None = 0.5
-    """None: nothing is sent, and the model's own default holds."""
+    """None: nothing is sent, and the model's own default applies."""
     language: Language = "en"
     greeting_message: str | None = None
     agent_speaks_first: bool = True
     tools: list[Tool] = Field(default_factory=list[Tool])
-    """Its own tools. As it is read, those that `tool_ids` attaches follow them."""
+    """Its own tools. When the agent is read, the tools attached through `tool_ids` follow them."""
     tool_ids: list[Id] = Field(default_factory=list[Id])
-    """Tool records that the agent shares with others. (Ours.)"""
+    """Tool records shared with other agents. (Ours.)"""
     variables: dict[str, str | None] = Field(default_factory=dict)
     """Values for `{{Name}}` in the system prompt and the greeting. (Ours: the contract sets them per call.)"""
     max_call_duration_secs: int = Field(600, ge=0, le=3600)
@@ -91,13 +91,14 @@ class AgentDraft(Model):
     @model_validator(mode="before")
     @classmethod
     def _has_the_type_of_its_fields(cls, value: Any) -> Any:
-        """Comes first, since a prompt would be asked for where the type is all that is missing."""
+        """Check the fields against the type. This comes first, or a prompt would be asked for when only the type is
+        missing."""
         given = cast(Json, value) if isinstance(value, dict) else {}
         type = given.get("type", "prompt")
         for field, its_type in _BELONGS.items():
             if given.get(field) is not None and type in _TYPES and type != its_type:
                 raise ValueError(
-                    f'{field}: belongs to agents of type "{its_type}", and this one is of type "{type}": set type '
+                    f'{field}: belongs to agents of type "{its_type}", but this one is of type "{type}": set type '
                     f'to "{its_type}" when you create it'
                 )
         return cast(object, value)
@@ -120,7 +121,7 @@ class AgentDraft(Model):
     def _tool_names_differ(self) -> AgentDraft:
         names = [tool.name for tool in self.tools]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"tools: the name {twice[0]!r} is given twice; each tool needs its own")
+            raise ValueError(f"tools: the name {twice[0]!r} is used twice; each tool needs its own")
         return self
 
 
@@ -129,7 +130,7 @@ class Agent(AgentDraft, Stamped):
 
 
 OVERRIDABLE = frozenset(AgentDraft.model_fields) - {"name", "type", "is_active", "tool_ids"}
-"""The fields that `agent_overrides` may replace, whole."""
+"""The fields that `agent_overrides` may replace as a whole."""
 
 USUAL_OVERRIDES = (
     "system_prompt",
@@ -143,4 +144,4 @@ USUAL_OVERRIDES = (
     "variables",
     "language",
 )
-"""Those of them that change how an agent talks and acts in text."""
+"""Those that change how an agent talks and acts in text."""

@@ -21,16 +21,16 @@ from pydantic import (
 from mcp_agent_eval.validation import quoted
 
 LOCAL_COMPANY = "00000000-0000-4000-8000-000000000000"
-"""The contract stamps a company on every row; the embedded engine has just this one."""
+"""The contract puts a company on every row; the embedded engine has only this one."""
 
 Kind = Literal["agent", "persona", "tool", "case", "suite"]
-"""The nouns that are created, changed and deleted by their users."""
+"""The nouns that users create, change and delete."""
 
 Json = dict[str, Any]
 
 
 def not_blank(text: str) -> str:
-    """The text as it is, or a ValueError when there is nothing in it to see."""
+    """The text unchanged, or a ValueError when it is blank."""
     if not text.strip():
         raise ValueError("must not be blank")
     return text
@@ -38,23 +38,23 @@ def not_blank(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(not_blank)]
 LONGEST_NAME, LONGEST_MODEL = 400, 500
-"""Names are looked up by an index, and so is what runs need; PostgreSQL keeps 2,704 bytes of an entry at most. A
-character may take six of them once it is folded to one case."""
+"""Names and the lanes that runs need are indexed, and PostgreSQL allows at most 2,704 bytes per index entry. Case
+folding can turn one character into six bytes."""
 
 
 def _is_name(name: str, info: ValidationInfo) -> str:
     if info.context != TRUSTED and len(name) > LONGEST_NAME:
-        raise ValueError(f"must have {LONGEST_NAME} characters at most")
+        raise ValueError(f"must have at most {LONGEST_NAME} characters")
     return not_blank(name)
 
 
 Name = Annotated[str, AfterValidator(_is_name), Field(json_schema_extra={"maxLength": LONGEST_NAME})]
-"""What a user calls something."""
+"""The name that a user gives to something."""
 
 
 def _is_model(name: str, info: ValidationInfo) -> str:
     if info.context != TRUSTED and (not name.isprintable() or len(name.encode()) > LONGEST_MODEL):
-        raise ValueError(f"must be one line of {LONGEST_MODEL} characters at most (bytes, in UTF-8)")
+        raise ValueError(f"must be one line of at most {LONGEST_MODEL} characters (UTF-8 bytes)")
     return "offline" if name.strip().lower() == "offline" else name.strip()
 
 
@@ -62,33 +62,33 @@ ModelName = Annotated[str, AfterValidator(_is_model), Field(json_schema_extra={"
 """A model as `provider:name`, or `offline`."""
 
 Moment = Annotated[datetime, Field(strict=False)]
-"""A point in time; in JSON, a text in the form of ISO 8601."""
+"""A point in time; in JSON, an ISO 8601 string."""
 Id = Annotated[str, StringConstraints(to_lower=True)]
-"""The id of something else; in upper case it means the same."""
+"""The id of something else; upper case is accepted."""
 Language = Literal["en", "he"]
 
 Limit = Annotated[int, Field(ge=1, le=100)]
 Offset = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 TRUSTED = "trusted"
-"""The validation context of what was checked before it was stored: schemas are not checked again."""
+"""The validation context for stored data, which was checked before: schemas are not checked again."""
 
 T = TypeVar("T")
 
 
 def now() -> datetime:
-    """This moment in UTC, to the microsecond."""
+    """The current time in UTC, to the microsecond."""
     return datetime.now(UTC)
 
 
 class Model(BaseModel):
-    """Frozen; an unknown field is an error, and so is a text or a truth value where a number belongs."""
+    """Frozen; an unknown field is an error, and so is a string or a boolean in place of a number."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 class Part(Model):
-    """What users write within something else. A field that it does not have is reported with those that it has."""
+    """A value that users write inside another one. An unknown field is reported together with the known ones."""
 
     @model_validator(mode="before")
     @classmethod
@@ -105,12 +105,12 @@ class Part(Model):
 
     @classmethod
     def lacking(cls, given: Json) -> str:
-        """What is said besides of a value with unknown fields: that one is missing, and so may be meant."""
+        """An addition to the error for unknown fields: a required field is missing, so it may be what was meant."""
         return ""
 
 
 def from_text(value: object) -> object:
-    """The list or object that a text holds as JSON, which is how some hosts send them; anything else as it is."""
+    """Parse a list or object from JSON text, which is how some hosts send them; return anything else unchanged."""
     if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
         with suppress(ValueError, RecursionError):
             return json.loads(value)
@@ -137,12 +137,12 @@ class Page(Model, Generic[T]):
 
     @property
     def has_more(self) -> bool:
-        """Whether a later page holds anything."""
+        """Whether there is a later page."""
         return self.offset + len(self.data) < self.total
 
 
 def is_json_schema(schema: Json, info: ValidationInfo) -> Json:
-    """A JSON Schema that the 2020-12 meta-schema accepts, or a ValueError that says where it fails."""
+    """The schema, if the 2020-12 meta-schema accepts it; otherwise a ValueError that says where it fails."""
     if info.context == TRUSTED:
         return schema
     if problem := _schema_problem(json.dumps(schema, sort_keys=True)):
@@ -152,7 +152,7 @@ def is_json_schema(schema: Json, info: ValidationInfo) -> Json:
 
 @lru_cache(maxsize=2048)
 def _schema_problem(text: str) -> str | None:
-    """What is wrong with a schema. Remembered, since a check takes milliseconds and the same schemas come often."""
+    """What is wrong with a schema. Cached, since a check takes milliseconds and the same schemas recur."""
     from jsonschema import Draft202012Validator, SchemaError
 
     try:

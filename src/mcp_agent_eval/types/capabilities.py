@@ -1,4 +1,4 @@
-"""What a backend can do beyond the contract, so that nobody has to guess."""
+"""What a backend can do beyond the contract, so that callers need not guess."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from mcp_agent_eval.types.base import Model
 
 
 class Capabilities(Model):
-    """What holds for the backend in use. `address` is where it is: a database or a base URL, without secrets."""
+    """What the backend in use can do. `address` is its database or base URL, without secrets."""
 
     backend: str
     address: str
     creates_agents: bool = True
-    """Whether agents can be made here; elsewhere they are made in the vendor's dashboard."""
+    """Whether agents can be created here; otherwise they are created in the vendor's dashboard."""
     judges: bool = True
-    """Whether `custom_llm_judge` is really judged; a stub fails every one."""
+    """Whether `custom_llm_judge` is really judged; a stub fails all of them."""
     shows_model_calls: bool = True
-    """Whether requests to and answers of the models can be read."""
+    """Whether requests to the models and their answers can be read."""
     keeps_idempotency_keys: bool = True
-    """Whether a start that is repeated with its key returns the first run, also from another process."""
+    """Whether repeating a start with the same key returns the first run, even from another process."""

@@ -1,4 +1,4 @@
-"""A case: one persona, one agent, one scenario, and what must hold afterwards."""
+"""A case: one persona, one agent, one scenario, and the assertions to check afterwards."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AssertionType = Literal["must_say", "must_not_say", "must_call_tool", "must_reac
 ToolPolicy = Literal["mock", "real", "allowlist"]
 
 PRESENT = "$present"
-"""In `args_match`: the key is there, with any value but null."""
+"""In `args_match`: the key is present with any value except null."""
 
 NEEDS: dict[AssertionType, str] = {
     "must_say": "pattern",
@@ -24,11 +24,11 @@ NEEDS: dict[AssertionType, str] = {
     "must_reach_node": "node_id",
     "custom_llm_judge": "rubric",
 }
-"""The one field that each type of assertion cannot do without."""
+"""The one field that each type of assertion requires."""
 
 
 class Assertion(Part):
-    """One entry of `success_criteria`. Its type decides what else counts."""
+    """One entry of `success_criteria`. Its type decides which other fields matter."""
 
     type: AssertionType
     weight: Annotated[float, Field(ge=0, le=1_000_000)] = 1
@@ -67,11 +67,11 @@ class Assertion(Part):
 
 
 def _from_phrase(value: Json) -> Json:
-    """The vendor's other spelling (`kind`, `phrase`, `match_type`, `case_sensitive`) in ours."""
+    """Translate the vendor's other spelling (`kind`, `phrase`, `match_type`, `case_sensitive`) into ours."""
     rest = {k: v for k, v in value.items() if k not in {"kind", "phrase", "match_type", "case_sensitive"}}
     if "phrase" in value:
         if value.get("pattern"):
-            raise ValueError("give phrase or pattern, not both: they say the same")
+            raise ValueError("give phrase or pattern, not both: they mean the same")
         phrase = str(value["phrase"])
         pattern = phrase if value.get("match_type") == "regex" else re.escape(phrase)
         rest["pattern"] = f"(?-i:{pattern})" if value.get("case_sensitive") else pattern
@@ -83,7 +83,7 @@ def _nothing_is_empty(value: Any) -> Any:
 
 
 Overrides = Annotated[Json, BeforeValidator(_nothing_is_empty)]
-"""Fields of the agent and what replaces them, whole. Null says the same as an empty object."""
+"""Fields of the agent and their replacements, each as a whole. Null means the same as an empty object."""
 
 
 def _is_mock(mock: Json) -> Json:
@@ -96,12 +96,12 @@ def _is_mock(mock: Json) -> Json:
 
 
 ToolMock = Annotated[Json, AfterValidator(_is_mock)]
-"""What a tool answers where it does not act: the same every time, values in turn with the last from then on, or an
-error."""
+"""What a tool returns when it does not act: the same result every time, a sequence of results whose last one
+repeats, or an error."""
 
 
 class CaseDraft(Model):
-    """What a user says of a case. `max_turns` counts spoken turns of both sides, the greeting included."""
+    """A case as a user describes it. `max_turns` counts spoken turns of both sides, including the greeting."""
 
     name: Name
     agent_id: Id
@@ -117,12 +117,12 @@ class CaseDraft(Model):
     tool_policy: ToolPolicy = "mock"
     tool_allowlist: list[str] = Field(default_factory=list)
     tool_mocks: dict[str, ToolMock] = Field(default_factory=dict[str, ToolMock])
-    """By tool. (Ours: without one, results are made up from the tool's output_schema.)"""
+    """Mocks by tool name. (Ours: without one, results are generated from the tool's output_schema.)"""
     agent_overrides: Overrides = Field(default_factory=dict[str, Any])
 
 
 class Case(CaseDraft, Stamped):
-    """A case as it is stored, with its agent and persona expanded where they were asked for."""
+    """A case as it is stored, with its agent and persona expanded on request."""
 
     agent: Agent | None = None
     persona: Persona | None = None

@@ -1,7 +1,7 @@
-"""A flow: what `flow_config` holds when an agent is a graph of steps instead of one prompt.
+"""A flow: the content of `flow_config` when an agent is a graph of steps instead of one prompt.
 
-These are shapes only. Whether the steps fit together is checked where a flow is saved; how one is walked, and
-what is said at a step, is the engine's.
+These are shapes only. Whether the steps fit together is checked when a flow is saved; how a flow is walked, and
+what is said at a step, is up to the engine.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from mcp_agent_eval.types.base import Json, Model, Text
 
 GLOBAL_PREFIX = "__global_"
-"""Before a node's id: the choice to jump to that global node. No transition's own id begins like this."""
+"""Prefix of a node's id: the choice to jump to that global node. No transition id may begin with it."""
 
 IssueCode = Literal[
     "no_start",
@@ -33,12 +33,12 @@ IssueCode = Literal[
     "args_template_dangling_reference",
     "too_many_extraction_contracts",
 ]
-"""What can be wrong with a flow. The contract's other codes are about `integration_call`, which was retired
-and is refused as a whole."""
+"""What can be wrong with a flow. The contract's other codes are about `integration_call`, which was retired and is
+always refused."""
 
 
 class FlowIssue(TypedDict):
-    """One thing that is wrong with a flow. `node_id` is null where no single node is to blame."""
+    """One problem with a flow. `node_id` is null when the problem is not in a single node."""
 
     node_id: str | None
     code: IssueCode
@@ -50,12 +50,12 @@ def _blank_is_none(value: Any) -> Any:
 
 
 Wired = Annotated[str | None, BeforeValidator(_blank_is_none)]
-"""The id of a node to go on to, or None where nothing is wired; editors write that as an empty text, too."""
+"""The id of the next node, or None when nothing is connected; editors may write that as an empty string."""
 
 
 def _is_scalar(value: object) -> object:
     if isinstance(value, dict | list):
-        raise ValueError("must be a text, a number, true, false or null")
+        raise ValueError("must be a string, a number, true, false or null")
     return value
 
 
@@ -63,7 +63,7 @@ Scalar = Annotated[object, AfterValidator(_is_scalar)]
 
 
 class FlowPart(Model):
-    """A piece of a flow. Keys that begin with `_` are notes of whoever made it, and are left out."""
+    """A piece of a flow. Keys that begin with `_` are the author's notes and are dropped."""
 
     @model_validator(mode="before")
     @classmethod
@@ -75,7 +75,7 @@ class FlowPart(Model):
 
 
 class Transition(FlowPart):
-    """A way on from a conversation node: `description` or, failing that, `label` says when to take it."""
+    """A way on from a conversation node: `description`, or else `label`, says when to take it."""
 
     id: Text
     label: str | None = None
@@ -84,7 +84,7 @@ class Transition(FlowPart):
 
 
 class CustomTransition(FlowPart):
-    """A way on from a tool that holds when `jsonpath` leads to `equals` in the tool's result."""
+    """A way on from a tool, taken when the value at `jsonpath` in the tool's result is `equals`."""
 
     id: Text
     label: str | None = None
@@ -94,7 +94,7 @@ class CustomTransition(FlowPart):
 
 
 class ToolTransitions(FlowPart):
-    """Where a tool leads: one of these edges, never two."""
+    """Where a tool node leads: exactly one of these edges is taken."""
 
     success_next_step_id: Text
     error_next_step_id: Wired = None
@@ -102,7 +102,7 @@ class ToolTransitions(FlowPart):
 
 
 class FlowNode(FlowPart):
-    """What every node has. `position` is where an editor draws it."""
+    """The fields common to all nodes. `position` is where an editor draws the node."""
 
     id: Text
     name: str | None = None
@@ -110,22 +110,22 @@ class FlowNode(FlowPart):
 
     @property
     def title(self) -> str:
-        """What people call it."""
+        """The name shown to people."""
         return self.name or self.id
 
 
 class GlobalNode(FlowNode):
-    """A node that, when `is_global`, every conversation node may jump to."""
+    """A node that every conversation node may jump to if `is_global` is set."""
 
     is_global: bool = False
     global_jump_description: str | None = None
 
 
 class StartNode(FlowNode):
-    """Where a conversation begins. Its settings replace those of the agent.
+    """The node where a conversation begins. Its settings replace those of the agent.
 
-    `is_literal` greetings are said as they stand, others are an instruction. With `auto_advance` the first
-    node is entered together with the greeting, otherwise once the caller has replied to it.
+    An `is_literal` greeting is spoken verbatim; any other is an instruction. With `auto_advance` the first node is
+    entered together with the greeting, otherwise once the caller has replied to it.
     """
 
     type: Literal["start"]
@@ -145,9 +145,9 @@ class ConversationNode(GlobalNode):
 
 
 class ToolCallNode(FlowNode):
-    """A step that calls a tool, found by id or name, as soon as it is entered and its arguments are known.
+    """A step that calls a tool, found by id or name, as soon as the step is entered and the arguments are known.
 
-    `config_override` replaces top-level keys of the tool's config, whole. `timeout_secs` is in seconds.
+    `config_override` replaces top-level keys of the tool's config as a whole. `timeout_secs` is in seconds.
     """
 
     type: Literal["tool_call"]
@@ -167,7 +167,7 @@ class ToolCallNode(FlowNode):
 
 
 class TransferNode(GlobalNode):
-    """Hands the caller over to somebody, after saying `transfer_message` as it stands. A terminal."""
+    """Transfers the caller after speaking `transfer_message` verbatim. A terminal."""
 
     type: Literal["transfer"]
     transfer_to: Text
@@ -175,7 +175,7 @@ class TransferNode(GlobalNode):
 
 
 class EndNode(GlobalNode):
-    """Ends the conversation; `farewell` is said as it stands when `is_literal`. A terminal."""
+    """Ends the conversation; with `is_literal`, `farewell` is spoken verbatim. A terminal."""
 
     type: Literal["end"]
     farewell: str | None = None
@@ -186,11 +186,11 @@ Node: TypeAlias = StartNode | ConversationNode | ToolCallNode | TransferNode | E
 Terminal: TypeAlias = TransferNode | EndNode
 
 TERMINALS = frozenset({"transfer", "end"})
-"""The types of node at which a conversation is over."""
+"""The node types that end a conversation."""
 
 
 class FlowMetadata(FlowPart):
-    """The keys that `{{metadata.key}}` may name beside the built-in ones."""
+    """The keys that `{{metadata.key}}` may name besides the built-in ones."""
 
     custom_metadata_keys: list[str] = Field(default_factory=list)
 
@@ -204,7 +204,7 @@ class FlowConfig(FlowPart):
 
 
 class Wire(NamedTuple):
-    """A way from one node to another, by the transition's id or, where it has none, by its field's name."""
+    """A connection between two nodes, named by the transition's id or, if it has none, by its field."""
 
     id: str
     label: str
@@ -212,7 +212,7 @@ class Wire(NamedTuple):
 
 
 def raw_nodes(config: Json) -> list[Json]:
-    """The nodes of a flow that nobody has checked: those that are objects with an id."""
+    """The nodes of an unchecked flow: those that are objects with an id."""
     found = config.get("nodes")
     nodes = cast(list[object], found) if isinstance(found, list) else []
     objects = [cast(Json, node) for node in nodes if isinstance(node, dict)]
@@ -220,7 +220,7 @@ def raw_nodes(config: Json) -> list[Json]:
 
 
 def wires(node: Json) -> list[Wire]:
-    """The ways on from a node that nobody has checked, as far as they are wired."""
+    """The connections out of an unchecked node, leaving out those that are not wired."""
     found = _wires(node)
     return [Wire(str(id), str(label), target) for id, label, target in found if _is_id(target)]
 

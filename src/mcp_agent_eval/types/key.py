@@ -1,4 +1,4 @@
-"""Keys of the REST API and what each of them may do. The secret of a key is no part of it."""
+"""Keys of the REST API and what each of them may do. A key's secret is not part of it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _printable(name: str) -> str:
 
 
 class KeyDraft(Model):
-    """What somebody decides about a key. Without `expires_at` it lasts until it is revoked."""
+    """A key as a user describes it. Without `expires_at` it lasts until it is revoked."""
 
     name: Annotated[Text, Field(max_length=100), AfterValidator(_printable)]
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1)] = SCOPES
@@ -32,7 +32,7 @@ class KeyDraft(Model):
 
 
 class ApiKey(Model):
-    """A key as it is kept. `hint` is how its secret begins, to tell keys apart."""
+    """A key as it is stored. `hint` is the beginning of its secret, to tell keys apart."""
 
     id: str
     name: str

@@ -1,5 +1,5 @@
-"""Text of a conversation in the middle of our own lines: it must not be able to look like one of them, nor to do
-anything but show."""
+"""Makes conversation text safe to show among our own lines: it must not look like one of them, and must have no
+effect except being shown."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u2028-\u202e\u2060-\u206f\ufeff"
     "\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff\U000e0000-\U000e007f]"
 )
-"""Controls, escape sequences, what turns the direction of other text, what has no width, and what XML has no place for.
-The joiners and the marks of direction that scripts and emoji are written with are not among them."""
+"""Control characters, escape sequences, direction overrides, zero-width characters, and what XML cannot contain.
+The joiners and direction marks that scripts and emoji need are not among them."""
 
 
 def hanging(text: str, indent: str) -> str:
-    """The text with every line after its first one indented."""
+    """The text with every line except the first indented."""
     return f"\n{indent}".join(text.splitlines() or [""])
 
 
 def visible(text: str) -> str:
-    """The text with an escape such as \\x1b in the place of each character that would do something but show."""
+    """The text with each character that would do more than show replaced by an escape such as \\x1b."""
     return _UNSEEN.sub(_escape, text.replace("\r\n", "\n"))
 
 

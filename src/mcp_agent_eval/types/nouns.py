@@ -1,4 +1,4 @@
-"""The nouns that users make, change and delete: their classes by kind, and what of them is fixed."""
+"""The nouns that users create, change and delete: their classes by kind, and which of their fields are fixed."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ CASE_FILTERS = ("agent_id", "persona_id", "suite_id")
 
 
 def list_filters(kind: Kind, filters: Mapping[str, str | None]) -> dict[str, str]:
-    """The filters of a list that say something. Raises InvalidInput for one that lists of this kind do not have."""
+    """The filters that are set. Raises InvalidInput for one that lists of this kind do not have."""
     given = {name: value for name, value in filters.items() if value is not None}
     if kind != "case" and (name := next((name for name in CASE_FILTERS if name in given), None)):
         raise InvalidInput(
-            f"{name} filters cases only, and this is a list of {kind}s.",
+            f"{name} only filters cases, but this is a list of {kind}s.",
             hint=f'list(kind="case", {name}="{given[name]}")',
         )
     reject_unknown(given, CASE_FILTERS if kind == "case" else (), f"list of {kind}s")
@@ -52,4 +52,4 @@ FIXED: Mapping[Kind, Mapping[str, str]] = {
     "case": {"agent_id": "A case keeps its agent: create another case for another agent."},
     "suite": {},
 }
-"""The fields that an update refuses, and what to do instead."""
+"""The fields that cannot be updated, and what to do instead."""

@@ -8,7 +8,7 @@ from mcp_agent_eval.types.base import Json, Language, Model, ModelName, Name, St
 
 
 class PersonaDraft(Model):
-    """Who calls. `behavior_traits` is free-form; `patience`, `verbosity`, `cooperation`,
+    """A persona as a user describes it. `behavior_traits` is free-form; `patience`, `verbosity`, `cooperation`,
     `interruption_tendency`, `goal`, `known_info` and `unknown_info` are understood by the simulator."""
 
     name: Name

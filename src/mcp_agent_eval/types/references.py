@@ -1,24 +1,24 @@
-"""What people and assistants call things by: an id, a name, or the beginning of an id."""
+"""References: an id, a name, or the beginning of an id."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 SHORTEST_PREFIX = 4
-"""Characters of an id that may stand for it, where no other id begins like this."""
+"""The fewest characters of an id that may stand for it, if no other id begins with them."""
 
 Entry = tuple[str, str]
-"""An id, and the name where the thing has one."""
+"""An id, and the name if there is one."""
 
 
 def name_key(name: str) -> str:
-    """A name as it is looked up and sorted by, upper and lower case alike in every script."""
+    """A name folded for lookup and sorting, so that case does not matter in any script."""
     return name.strip().casefold()
 
 
 def fitting(reference: str, entries: Iterable[Entry]) -> list[Entry]:
-    """The entries that a reference may mean: the one with just this id; else those of this name; else those whose
-    id begins like this. The engine's store finds the same by its indexes."""
+    """The entries that a reference may mean: the one with exactly this id; else those with this name; else those
+    whose id begins with it. The engine's store finds the same ones by its indexes."""
     known = list(entries)
     start = reference.lower()
     exact = [entry for entry in known if entry[0] == start]

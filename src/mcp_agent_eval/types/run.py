@@ -1,4 +1,4 @@
-"""A run: one execution of a case, its turns, and what it came to."""
+"""A run: one execution of a case, its turns and its outcome."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ ModelRole = Literal["agent", "persona", "judge"]
 
 
 STUB = "not_implemented"
-"""What a judge that is a stub gives as its reason."""
+"""The reason that a stub judge gives."""
 
 
 class ToolUse(Model):
     """A tool call on an agent's turn (`args`), or its outcome on a `tool_result` turn (`result`, `error`).
 
-    `raw_args` is there only when the model wrote arguments that are no JSON object: then `args` is empty.
+    `raw_args` is present only when the model's arguments are not a JSON object: then `args` is empty.
     """
 
     id: str
@@ -34,14 +34,14 @@ class ToolUse(Model):
     error: str | None = None
     mocked: bool | None = None
     request: Json | None = None
-    """What a tool that really fired was sent, without secrets."""
+    """The request sent by a tool that really acted, without secrets."""
     response: Json | None = None
-    """What it answered: status and the beginning of its body."""
+    """The answer: status and the beginning of the body."""
     duration_ms: int | None = None
 
 
 class Turn(Model):
-    """One row of a transcript. `text` is null on rows that nobody spoke."""
+    """One row of a transcript. `text` is null on rows that were not spoken."""
 
     id: str
     run_id: str
@@ -59,14 +59,14 @@ class Turn(Model):
 
 
 class Evidence(Model):
-    """Where in the transcript a verdict rests: untrusted text of that turn, cut to the spot."""
+    """The part of the transcript that a verdict is based on: an untrusted excerpt of that turn."""
 
     turn_number: int
     quote: str
 
 
 class AssertionResult(Model):
-    """The verdict on one assertion. `reason` is ours, except for a judge's, which is untrusted text."""
+    """The verdict on one assertion. `reason` is in our words, except for a judge's, which is untrusted text."""
 
     assertion: Assertion
     passed: bool
@@ -74,17 +74,17 @@ class AssertionResult(Model):
     reason: str | None = None
     evidence: list[Evidence] = Field(default_factory=list[Evidence])
     judged_by: str | None = None
-    """The model that judged here, where the API's own judge is a stub."""
+    """The model that judged here when the API's own judge is a stub."""
 
     @property
     def is_open(self) -> bool:
-        """Whether a stub stood in for the judge, so that this is no verdict at all."""
+        """Whether a stub stood in for the judge, so that this is not a real verdict."""
         judged = self.assertion.type == "custom_llm_judge" and self.judged_by is None
         return judged and not self.passed and (self.reason or "").startswith(STUB)
 
 
 class Evaluation(Model):
-    """The roll-up of a run. `score` is 0 to 100; `pass_fail` is `score >= pass_threshold`."""
+    """The evaluation of a run. `score` is 0 to 100; `pass_fail` is `score >= pass_threshold`."""
 
     score: float | None = None
     pass_fail: bool | None = None
@@ -92,7 +92,7 @@ class Evaluation(Model):
 
     @property
     def is_open(self) -> bool:
-        """Whether any of its verdicts is none, because a stub stood in for the judge."""
+        """Whether any verdict is not a real one, because a stub stood in for the judge."""
         return any(result.is_open for result in self.results or [])
 
 
@@ -127,10 +127,10 @@ class Run(Model):
     end_detail: str | None = None
     evaluation: Evaluation | None = None
     local_evaluation: Evaluation | None = None
-    """The same with the verdicts of a judge of our own in the place of a stub's."""
+    """The run with a stub's verdicts replaced by those of our own judge."""
     max_turns: int = 20
     spoken_turns: int | None = 0
-    """None where the backend does not tell."""
+    """None where the backend does not say."""
     agent_input_tokens: int = 0
     agent_output_tokens: int = 0
     persona_input_tokens: int = 0
@@ -145,7 +145,7 @@ class Run(Model):
     unpriced_models: list[str] = Field(default_factory=list)
     attempts: int = 0
     waiting_for: str | None = None
-    """Why a run that has begun is queued again: a model that does not answer for now."""
+    """Why a run that has begun is queued again: a model that does not answer at the moment."""
     error: str | None = None
     agent_overrides: Overrides = Field(default_factory=dict[str, Any])
 
@@ -158,8 +158,8 @@ class Run(Model):
 class ModelCall(Model):
     """One call to a model, with the bodies that went over the wire. Tokens: input includes cached ones.
 
-    `cost_usd` is null when the model's price is unknown. `dropped` lists what the model refused and
-    what was therefore left out of the request.
+    `cost_usd` is null when the model's price is unknown. `dropped` lists what was left out of the request because
+    the model refused it.
     """
 
     run_id: str

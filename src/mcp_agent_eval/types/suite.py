@@ -8,7 +8,7 @@ from mcp_agent_eval.types.base import Id, Model, Name, Stamped
 
 
 class SuiteDraft(Model):
-    """What a user says of a suite. `parallelism` is how many of its cases run at once."""
+    """A suite as a user describes it. `parallelism` is how many of its cases run at once."""
 
     name: Name
     description: str | None = None

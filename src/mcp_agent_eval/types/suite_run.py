@@ -15,7 +15,7 @@ class SuiteRun(Model):
     """The aggregate of a suite run. A run counts as `in_flight` until it is scored and billed, so at
     `in_flight == 0` every figure is final and total = completed + in_flight + cancelled + errored.
 
-    `passed`, `failed`, `score_avg` (0 to 100) and `pass_rate` (0 to 1) speak of completed runs only.
+    `passed`, `failed`, `score_avg` (0 to 100) and `pass_rate` (0 to 1) cover completed runs only.
     """
 
     suite_run_id: str
@@ -36,16 +36,16 @@ class SuiteRun(Model):
     pass_rate: float | None
     agent_overrides: Overrides = Field(default_factory=dict[str, Any])
     stopped: str | None = None
-    """Why the runs that had not begun were cancelled, if they were: a budget that is used up."""
+    """Why the runs that had not begun were cancelled, if they were: an exhausted budget."""
     runs: list[Run] = Field(default_factory=list[Run])
 
     @property
     def is_final(self) -> bool:
-        """Whether no run of it can change any more."""
+        """Whether none of its runs can change any more."""
         return self.in_flight == 0
 
 
 class StartedSuiteRun(SuiteRun):
-    """A suite run that was just started: `run_ids` are those of its runs, in the order of its cases."""
+    """A suite run that was just started, with the ids of its runs in the order of its cases."""
 
     run_ids: list[str]

@@ -1,4 +1,4 @@
-"""Tools: what a model may call, kept on an agent or as a record of their own that agents share."""
+"""Tools that a model may call, kept on one agent or as separate records that agents share."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
 class ToolDraft(Part):
-    """What a user says of a tool. A `system` tool ends the conversation when it is called; one that is not
-    active is not offered to the model.
+    """A tool as a user describes it. Calling a `system` tool ends the conversation; an inactive tool is not offered
+    to the model.
 
     The contract's record is accepted as well (its extraction parameters become `parameters`), and so is the
     shape in which OpenAI-compatible servers take tools.
@@ -44,7 +44,7 @@ class ToolDraft(Part):
 
 
 class Tool(ToolDraft):
-    """A tool as it stands on an agent. With an `id` it is a record that is attached through `tool_ids`."""
+    """A tool on an agent. One with an `id` is a shared record, attached through `tool_ids`."""
 
     id: str | None = None
 
@@ -61,7 +61,7 @@ class ToolRecord(ToolDraft, Stamped):
 
 
 def _with_parameters(record: Json) -> Json:
-    """The contract's record with its extraction parameters as JSON Schema too."""
+    """The contract's record, with its extraction parameters also as JSON Schema."""
     extracted = _extracted(record)
     if not extracted or "parameters" in record:
         return record
@@ -75,7 +75,7 @@ def _with_parameters(record: Json) -> Json:
 
 
 def _extracted(record: Json) -> list[tuple[str, str, bool]]:
-    """Name, description and whether it is required, of each extraction parameter."""
+    """The name, description and required flag of each extraction parameter."""
     found: Any = record
     for key in ("config", "payload_config", "extraction_parameters"):
         found = cast(Json, found).get(key) if isinstance(found, dict) else None

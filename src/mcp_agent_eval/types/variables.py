@@ -1,4 +1,4 @@
-"""`{{Name}}` in a prompt or a greeting, filled as the contract has it."""
+"""`{{Name}}` in a prompt or a greeting, filled as the contract specifies."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _CLOCKED = "CurrentDateTime."
 
 
 def fill(text: str, variables: Mapping[str, str | None], at: datetime) -> str:
-    """The text with its variables filled; one that has no value becomes nothing."""
+    """The text with its variables filled in; one without a value becomes empty."""
     values = _built_in(at) | dict(variables)
     return _SLOT.sub(lambda slot: _value(slot[1], values, at), text)
 
 
 def unfilled(text: str, variables: Mapping[str, str | None]) -> list[str]:
-    """The variables in a text that nobody gives a value to, in order of appearance."""
+    """The variables in a text that have no value, in order of appearance."""
     known = _built_in(datetime.now(UTC)).keys() | variables.keys()
     names = [name for name in _SLOT.findall(text) if name not in known and not name.startswith(_CLOCKED)]
     return list(dict.fromkeys(names))

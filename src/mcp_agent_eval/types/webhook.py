@@ -1,4 +1,4 @@
-"""Webhook tools: what their `config` holds, whose call they are used in, and what comes of it."""
+"""Webhook tools: their `config`, the call that they are used in, and their outcome."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ _OURS = {
 
 
 def is_web_address(url: str) -> str:
-    """An http or https address with a host and without a user, or a ValueError that says what is wrong.
+    """Check for an http or https address with a host and without a user; a ValueError says what is wrong.
 
-    A `{{secret.NAME}}` may stand behind the host, but not in it: where a request goes is no secret.
+    A `{{secret.NAME}}` may come after the host, but not in it: where a request goes is not a secret.
     """
     plain = _SECRET.sub("secret", url)
     if _UNSEEN.search(plain):
-        raise ValueError("holds a space, a backslash or a control character")
+        raise ValueError("contains a space, a backslash or a control character")
     parts = urlsplit(plain)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be an address that begins with http:// or https:// and names a host")
     if "@" in parts.netloc:
-        raise ValueError("must not hold a user or password: send credentials in a header")
+        raise ValueError("must not contain a user or password: send credentials in a header")
     if _SECRET.search(urlsplit(_SECRET.sub("{{secret.x}}", url)).netloc):
-        raise ValueError("must not hold a secret in its host")
-    _ = parts.port  # a ValueError where it is none
+        raise ValueError("must not contain a secret in its host")
+    _ = parts.port  # raises ValueError for a bad port
     return url
 
 
 def _is_free(name: str) -> str:
     if name.lower() in _OURS:
-        raise ValueError("is set by the request itself")
+        raise ValueError("is set automatically")
     return name
 
 
@@ -65,7 +65,7 @@ HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e\t]*$")]
 
 
 class StaticParameter(Part):
-    """A field that every request carries. Any JSON value, but no secret: those go into headers or the url."""
+    """A field that every request carries. Any JSON value except a secret: those go in headers or the url."""
 
     name: Text
     value: object = None
@@ -74,12 +74,12 @@ class StaticParameter(Part):
     @classmethod
     def _holds_no_secret(cls, value: object) -> object:
         if isinstance(value, str) and _SECRET.search(value):
-            raise ValueError("must not hold a secret: put it into a header or the url")
+            raise ValueError("must not contain a secret: put it in a header or the url")
         return value
 
 
 class ExtractionParameter(Part):
-    """A field that the model fills."""
+    """A field that the model fills in."""
 
     name: Text
     description: str = ""
@@ -87,7 +87,7 @@ class ExtractionParameter(Part):
 
 
 class PayloadConfig(Part):
-    """What a request holds: standard metadata, then what is static, then what the model said. Later wins."""
+    """The fields of a request: standard metadata, then static fields, then the model's. Later ones win."""
 
     include_standard_metadata: bool = True
     static_parameters: list[StaticParameter] = Field(default_factory=list[StaticParameter])
@@ -95,9 +95,9 @@ class PayloadConfig(Part):
 
 
 class WebhookConfig(Model):
-    """One request over HTTP. `url` and the values of `headers` may hold `{{secret.NAME}}`.
+    """One request over HTTP. `url` and the values of `headers` may contain `{{secret.NAME}}`.
 
-    `timeout_seconds` is for all of it, from looking up the name to the last byte of the answer.
+    `timeout_seconds` covers everything from looking up the name to the last byte of the answer.
     """
 
     url: Address
@@ -128,7 +128,7 @@ class CallContext:
     metadata: Mapping[str, object] = field(default_factory=dict[str, object])
 
     def standard(self) -> Json:
-        """The contract's standard metadata. There are no phone numbers here, so these are empty."""
+        """The contract's standard metadata. Text runs have no phone numbers, so those are empty."""
         return {
             "company_id": self.company_id,
             "agent_id": self.agent_id,
@@ -144,7 +144,7 @@ class CallContext:
 
 @dataclass(frozen=True, slots=True)
 class Fired:
-    """What came of a call: a result or an error, with what is kept of the request and the answer.
+    """The outcome of a call: a result or an error, with what is kept of the request and the answer.
 
     `request` is None when no connection was tried. `error` is in our own words; `result` and `response` are untrusted.
     """
@@ -156,7 +156,7 @@ class Fired:
     duration_ms: int = 0
 
     def as_use(self, call_id: str, name: str) -> ToolUse:
-        """The outcome as a transcript keeps it."""
+        """The outcome as it is stored in a transcript."""
         return ToolUse(
             id=call_id,
             name=name,

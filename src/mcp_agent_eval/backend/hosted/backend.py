@@ -34,7 +34,7 @@ from mcp_agent_eval.types.nouns import Noun
 
 
 class HostedBackend:
-    """Every verb of the seam, answered by an API."""
+    """Implements every verb of the seam with an API."""
 
     def __init__(
         self, address: str, server: Server, nouns: Nouns, runs: Runs, suite_runs: SuiteRuns, signals: Signals
@@ -136,7 +136,7 @@ class HostedBackend:
 async def open_hosted(
     settings: Settings, *, transport: httpx2.AsyncBaseTransport | None = None, first_look: float = FIRST
 ) -> AsyncGenerator[HostedBackend]:
-    """The API of the settings, until the block is left. What runs there goes on without us.
+    """The API of the settings, open until the block exits. Runs there go on without us.
 
     `transport` stands in for the network, and `first_look` is the first interval between two looks at a run,
     in seconds.

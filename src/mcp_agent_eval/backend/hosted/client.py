@@ -1,4 +1,4 @@
-"""Requests to the hosted API: paced, repeated where that is safe, and every failure an error of ours."""
+"""Sends requests to the hosted API: paced, retried where that is safe, with every failure as one of our errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TIMEOUT = httpx2.Timeout(30, connect=10)
 
 
 class ApiClient:
-    """The one way to the hosted API."""
+    """The only way to the hosted API."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class ApiClient:
     async def get(
         self, path: str, params: Mapping[str, object] | None = None, *, background: bool = False
     ) -> Json:
-        """Read something; parameters that are None are left out."""
+        """Send a GET request; parameters that are None are left out."""
         given = {name: str(value) for name, value in (params or {}).items() if value is not None}
         return await self.send("GET", path, params=given, repeatable=True, background=background)
 
@@ -78,12 +78,12 @@ class ApiClient:
         seconds: float | None = None,
     ) -> Json:
         """The JSON object of a successful answer. A `repeatable` request may be sent again when its answer was
-        lost; one that was never sent, or that the limit turned away, may always.
+        lost; one that was never sent, or was rejected by the rate limit, always may.
 
         Raises:
-            OutcomeUnknown: a request that must not be repeated went out and its answer was lost.
-            RateLimited: the limit is used up for longer than anybody waits.
-            EvalError: whatever the API answered, by its code.
+            OutcomeUnknown: a request that must not be repeated was sent and its answer was lost.
+            RateLimited: the limit is used up for too long to wait.
+            EvalError: the API's error, by its code.
         """
         request = self._request(method, path, params, body, headers, seconds)
         for attempt in range(1, _ATTEMPTS + 1):
@@ -107,7 +107,7 @@ class ApiClient:
         headers: Mapping[str, str] | None,
         seconds: float | None,
     ) -> httpx2.Request:
-        # In ASCII, JSON can say everything, half of a surrogate pair included: the API is to refuse it.
+        # ASCII JSON can express everything, even half of a surrogate pair: it is up to the API to refuse it.
         content = None if body is None else json.dumps(body).encode()
         kind = {} if body is None else {"Content-Type": "application/json"}
         return self._http.build_request(
@@ -120,7 +120,7 @@ class ApiClient:
         )
 
     async def _once(self, request: httpx2.Request, repeatable: bool) -> Json | _Again:
-        """One try: what it brought, or that it may be tried again. Raises what no other try would change."""
+        """One attempt: its result, or that it may be retried. Raises errors that a retry would not change."""
         try:
             response = await self._http.send(request)
         except _NEVER_SENT as exc:
@@ -147,22 +147,22 @@ class ApiClient:
         raise error
 
     def _told_to_wait(self, response: httpx2.Response) -> float:
-        """Seconds until the next try, which other requests have to keep to as well."""
+        """Seconds until the next attempt, which other requests have to respect as well."""
         told = response.headers.get("retry-after", "")
         seconds = float(told) if told.isdecimal() else 1.0
         self._pace.pause(seconds)
         return seconds
 
     async def _wait(self, attempt: int, after: float | None) -> None:
-        """Before another try. How long the limit lasts is the pace's to know."""
+        """Wait before another attempt. How long the rate limit lasts is known to the pace."""
         if after is None:
             await anyio.sleep(self._pause * math.pow(2, attempt - 1) * random.uniform(0.5, 1.0))
 
 
 @dataclass(frozen=True, slots=True)
 class _Again:
-    """A try that failed in a way that may pass, `after` that many seconds if the server said so; or that found
-    nothing, as a deletion does whose first answer was lost."""
+    """An attempt that failed in a way that may pass, `after` that many seconds if the server said so; or one that
+    found nothing, like a repeated deletion whose first answer was lost."""
 
     error: EvalError
     after: float | None = None
@@ -181,7 +181,7 @@ def _object(response: httpx2.Response) -> Json:
 
 
 class Unreachable(ApiError):
-    """No answer came back, after every try."""
+    """The error when no attempt got an answer."""
 
 
 def _unreachable(exc: Exception, request: httpx2.Request) -> Unreachable:
@@ -194,7 +194,7 @@ def _unreachable(exc: Exception, request: httpx2.Request) -> Unreachable:
 def _lost(request: httpx2.Request) -> OutcomeUnknown:
     return OutcomeUnknown(
         f"{request.method} {request.url.path} was sent and its answer was lost: it may have been carried out.",
-        hint="Look first, with list or list_runs, before you call again.",
+        hint="Check with list or list_runs before you call again.",
     )
 
 

@@ -1,4 +1,4 @@
-"""What the hosted API refused or could not do, as the error that the same thing has everywhere else."""
+"""Translates refusals and failures of the hosted API into the errors used everywhere else."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ _BY_STATUS: dict[int, type[EvalError]] = {
 }
 _HINTS: dict[int, str] = {
     401: "Set AGENT_EVAL_API_KEY to a key of this API, in the `env` of this server.",
-    402: "Top up the account that the key belongs to, then call again.",
-    403: "Make a key with this scope and set AGENT_EVAL_API_KEY to it.",
-    410: "The API makes these elsewhere: in its dashboard. What is there can be used here by its id.",
+    402: "Top up the key's account, then call again.",
+    403: "Create a key with this scope and set AGENT_EVAL_API_KEY to it.",
+    410: "Create these in the API's dashboard. Existing ones can be used here by id.",
 }
 _LONGEST = 500
 
 
 def failure(response: httpx2.Response) -> EvalError:
-    """The error behind an answer of 400 and above, or of a redirection. A `code` that is ours names its class."""
+    """The error for an answer of 400 and above, or a redirect. One of our codes gives its class."""
     body = body_of(response)
     if not isinstance(body, dict) or response.status_code < 400:
         return no_contract(response)
@@ -64,7 +64,7 @@ def failure(response: httpx2.Response) -> EvalError:
 
 
 def body_of(response: httpx2.Response) -> object:
-    """The JSON of an answer, or None when it is none."""
+    """The JSON of an answer, or None if it is not JSON."""
     try:
         return json.loads(response.content)
     except (ValueError, RecursionError):
@@ -72,21 +72,21 @@ def body_of(response: httpx2.Response) -> object:
 
 
 def no_contract(response: httpx2.Response) -> EvalError:
-    """The error for an answer that is not the contract's at all: a web page, or nothing."""
+    """The error for an answer that does not follow the contract at all: a web page, or nothing."""
     kind = response.headers.get("content-type", "no content type").partition(";")[0]
     return ApiError(
-        f"The hosted API answered {response.status_code} with {kind} in place of the contract's JSON.",
+        f"The hosted API answered {response.status_code} with {kind} instead of the contract's JSON.",
         hint="Check AGENT_EVAL_API_URL: it is the address before /agent-eval.",
     )
 
 
 def _words(told: Json) -> tuple[str, str]:
-    """The human text and the code, where there is one."""
+    """The message, and the code if there is one."""
     return str(told.get("error") or "The hosted API gave no reason.")[:_LONGEST], str(told.get("code") or "")
 
 
 def _issues(told: Json) -> list[FlowIssue]:
-    """Everything that is wrong with a flow."""
+    """All problems of a flow."""
     issues = told.get("issues")
     listed = cast(list[object], issues) if isinstance(issues, list) else []
     return [cast(FlowIssue, {"node_id": None, **issue}) for issue in listed if isinstance(issue, dict)]

@@ -1,4 +1,4 @@
-"""Names and beginnings of ids, over an API that only knows whole ids: what it lists is looked through."""
+"""Resolves names and id prefixes over an API that only knows whole ids, by searching its lists."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from mcp_agent_eval.engine.records.references import nothing, several
 from mcp_agent_eval.types.references import Entry, fitting
 
 NextPage = Callable[[int], Awaitable[tuple[Sequence[Entry], bool]]]
-"""From an offset to a page of entries, and whether there are more."""
+"""Maps an offset to a page of entries, and whether there are more."""
 
 PAGE = 100
 _MOST_PAGES = 20
 
 
 def is_id(reference: str) -> bool:
-    """Whether this is a whole id, and no name or prefix."""
+    """Whether this is a whole id, not a name or prefix."""
     try:
         return str(UUID(reference)) == reference.lower()
     except ValueError:
@@ -39,8 +39,8 @@ def pick(kind: Reference, reference: str, entries: Iterable[Entry]) -> str:
     """The id of the one thing that a reference means.
 
     Raises:
-        NotFound: nothing fits.
-        AmbiguousReference: several things fit; the message names them.
+        NotFound: nothing matches.
+        AmbiguousReference: several things match; the message names them.
     """
     found = fitting(reference, entries)
     if not found:

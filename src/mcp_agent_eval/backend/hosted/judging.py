@@ -1,4 +1,4 @@
-"""A judge of our own for an API whose judge is a stub: both verdicts are kept, and ours is labelled."""
+"""Our own judge for an API whose judge is a stub: both verdicts are kept, and ours is labelled."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KEPT = 500
 
 
 class LocalJudge:
-    """Judges what a stub left open, once per run and process, with the model of the settings."""
+    """Judges what a stub left open, once per run and process, with the judge model of the settings."""
 
     def __init__(self, settings: Settings) -> None:
         self._models = Models(settings)
@@ -35,17 +35,17 @@ class LocalJudge:
         await self._models.aclose()
 
     async def judged(self, run: Run, turns: Callable[[], Awaitable[Sequence[Turn]]]) -> Run:
-        """The run with `local_evaluation`, where a stub left verdicts open and a judge model is set."""
+        """The run with `local_evaluation`, if a stub left verdicts open and a judge model is set."""
         if self._name is None or not run.is_final or run.evaluation is None or not run.evaluation.is_open:
             return run
-        # A lock lives as long as somebody holds it or waits for it: one verdict per run, many runs at once.
+        # A lock lives only while it is held or waited for: one verdict per run, many runs at once.
         async with self._locks.setdefault(run.id, anyio.Lock()):
             fields = self._judged.get(run.id) or await self._judge(run, turns, self._name)
             return run.model_copy(update=fields)
 
     async def _judge(self, run: Run, turns: Callable[[], Awaitable[Sequence[Turn]]], name: str) -> Json:
-        """The fields of a run that our judge decides. Without a key for its model the run is shown all the same, with
-        the reason in the place of the verdicts; the next call tries again."""
+        """The fields of a run that our judge decides. Without a key for its model the run is still shown, with the
+        reason in place of the verdicts; the next call tries again."""
         try:
             model = self._models.get(self._models.name_for("judge", name))
         except NotConfigured as exc:
@@ -55,7 +55,7 @@ class LocalJudge:
         return fields
 
     async def _verdicts(self, run: Run, turns: Sequence[Turn], model: Model, name: str) -> Json:
-        """The fields of a run that say what our judge made of it, and what that cost."""
+        """The fields of a run with our judge's verdicts and their cost."""
         bill = _Bill(self._prices)
         judge = Judge(model, bill)
         results = [await self._again(judge, result, turns, name) for result in _results(run)]
@@ -72,7 +72,7 @@ class LocalJudge:
     async def _again(
         self, judge: Judge, result: AssertionResult, turns: Sequence[Turn], name: str
     ) -> AssertionResult:
-        """A verdict in the place of one that was left open; left open again when the judge gives none."""
+        """Replace an open verdict; it stays open if the judge gives none."""
         if not result.is_open:
             return result
         try:
@@ -88,18 +88,18 @@ class LocalJudge:
 
 
 def _left_open(result: AssertionResult, exc: EvalError) -> AssertionResult:
-    return result.model_copy(update={"reason": f"{STUB}; nor could it be judged here: {exc.message}"})
+    return result.model_copy(update={"reason": f"{STUB}; and it could not be judged here: {exc.message}"})
 
 
 def _unjudged(run: Run, exc: EvalError) -> Evaluation:
-    """The evaluation with the reason why our judge could not be asked."""
+    """The evaluation, with the reason why our judge could not be asked."""
     return Evaluation(
         results=[_left_open(result, exc) if result.is_open else result for result in _results(run)]
     )
 
 
 def _added_up(run: Run, results: list[AssertionResult]) -> Evaluation:
-    """The evaluation with our verdicts; without a score when one is still open."""
+    """The evaluation with our verdicts; without a score if one is still open."""
     unscored = Evaluation(results=results)
     if unscored.is_open:
         return unscored
@@ -111,7 +111,7 @@ def _results(run: Run) -> list[AssertionResult]:
 
 
 class _Bill:
-    """Passes requests on and adds up what they cost. The run belongs to the API, which has no place for our calls."""
+    """Passes on requests and adds up their costs. The run belongs to the API, which cannot store our calls."""
 
     def __init__(self, prices: Prices) -> None:
         self._prices = prices

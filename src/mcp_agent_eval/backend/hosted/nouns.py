@@ -1,4 +1,4 @@
-"""Agents, personas, tools, cases and suites that an API keeps."""
+"""Agents, personas, tools, cases and suites that an API stores."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _OURS: Mapping[Kind, frozenset[str]] = {
     "case": frozenset({"tool_mocks"}),
     "suite": frozenset(),
 }
-"""Fields that are ours, and that the vendor's records do not have."""
+"""Our own fields, which the vendor's records do not have."""
 _SIMULATED = ("trace", "named_results", "slot_values", "ended_at_step_id")
 _KEY_IN_BODY: tuple[Kind, ...] = ("agent", "tool")
 
 
 class Nouns:
-    """The five verbs of every noun, and finding one by its name."""
+    """The five verbs of every noun, and finding one by name."""
 
     def __init__(self, client: ApiClient, server: Server) -> None:
         self._client = client
@@ -42,10 +42,10 @@ class Nouns:
         self._seen: set[tuple[Kind, str]] = set()
 
     async def create(self, kind: Kind, draft: Json, key: str | None) -> Noun:
-        """Make a noun, once: also when an answer is lost, where the API can be told that it is the same request."""
+        """Create a noun once, even if an answer is lost, provided that the API can recognise a repeated request."""
         body, headers, repeatable = await self._request(kind, draft, key or str(uuid4()))
         if key and not repeatable:
-            raise NotSupported(f"The hosted API takes no idempotency key for a {kind}.")
+            raise NotSupported(f"The hosted API does not accept an idempotency key for a {kind}.")
         answer = await self._client.send(
             "POST", _PATHS[kind], body=body, headers=headers, repeatable=repeatable
         )
@@ -71,12 +71,12 @@ class Nouns:
         return self._noticed(kind, reading.noun(kind, await self._one("PATCH", kind, id, body)))
 
     async def delete(self, kind: Kind, id: str) -> None:
-        """Take a noun out of use."""
+        """Delete a noun."""
         self._seen.discard((kind, id))
         await self._one("DELETE", kind, id)
 
     async def find(self, kind: Kind, reference: str) -> str:
-        """The id behind an id, a name or the beginning of an id."""
+        """The id for an id, a name or the beginning of an id."""
         if is_id(reference):
             return await self._existing(kind, reference.lower())
 
@@ -89,7 +89,7 @@ class Nouns:
     async def simulate_flow(
         self, agent_id: str, transcript: Sequence[Json], mocks: Json, flow_config: Json | None
     ) -> Json:
-        """Walk the flow of an agent, at the API's."""
+        """Have the API walk an agent's flow."""
         body: Json = {"transcript": list(transcript), "mock_tool_results": mocks}
         if flow_config is not None:
             body["flow_config"] = flow_config
@@ -103,13 +103,13 @@ class Nouns:
         return {name: answer.get(name) for name in _SIMULATED}
 
     async def _existing(self, kind: Kind, id: str) -> str:
-        """The id, once it is known to be somebody's: asked for only when it was never seen."""
+        """The id, once it is known to exist: requested only if it was never seen."""
         if (kind, id) not in self._seen:
             await self.get(kind, id)
         return id
 
     async def _request(self, kind: Kind, draft: Json, key: str) -> tuple[Json, dict[str, str], bool]:
-        """Body and headers of a creation, and whether these make it safe to repeat."""
+        """The body and headers of a creation, and whether they make it safe to repeat."""
         if await self._server.has("idempotency_key"):
             return draft, {"Idempotency-Key": key}, True
         body = _for_the_vendor(kind, draft)
@@ -131,11 +131,11 @@ class Nouns:
 
 
 def _for_the_vendor(kind: Kind, fields: Json) -> Json:
-    """The fields without those that are ours and say nothing. Raises NotSupported for one that says something."""
+    """The fields without our own empty ones. Raises NotSupported for one of our own that is set."""
     meant = sorted(name for name in _OURS[kind] & fields.keys() if fields[name])
     if meant:
         raise NotSupported(
-            f"The hosted API keeps no {', '.join(meant)} with a {kind}.",
+            f"The hosted API does not store {', '.join(meant)} with a {kind}.",
             hint="Leave it out, or use AGENT_EVAL_BACKEND=embedded.",
         )
     return {name: value for name, value in fields.items() if name not in _OURS[kind]}

@@ -1,4 +1,4 @@
-"""How fast one client may ask: always below the API's limit, with room left for whoever is waiting for an answer.
+"""Paces one client's requests: always below the API's limit, with room left for callers who wait for an answer.
 
 The window slides, so no window of the server, wherever it begins, sees more than the limit.
 """
@@ -16,7 +16,7 @@ from mcp_agent_eval.errors import RateLimited
 WINDOW = 60.0
 _ASSUMED = 60
 _RESERVED = 0.25
-"""The share of the limit that looks at running work leave to everything else."""
+"""The share of the limit that polling leaves to everything else."""
 
 
 class Pace:
@@ -39,10 +39,10 @@ class Pace:
         self._closed_until = 0.0
 
     async def turn(self, *, background: bool = False) -> None:
-        """Wait until one more request may go out. In the `background` this takes as long as it takes.
+        """Wait until one more request may be sent; in the `background`, without a limit.
 
         Raises:
-            RateLimited: somebody waits for this request, and would have to wait for too long.
+            RateLimited: a caller waits for this request, and would have to wait too long.
         """
         while (delay := self._delay(background)) > 0:
             if not background and delay > self._patience:
@@ -51,21 +51,21 @@ class Pace:
         self._sent.append(self._clock())
 
     def learn(self, headers: Mapping[str, str]) -> None:
-        """Take over what an answer says of the limit; others may be using the same key."""
+        """Adopt what an answer says about the limit; others may be using the same key."""
         self._limit = _number(headers.get("x-ratelimit-limit")) or self._limit
         remaining, reset = (_number(headers.get(f"x-ratelimit-{name}")) for name in ("remaining", "reset"))
         if remaining == 0 and reset is not None:
             self.pause(reset - self._wall())
 
     def pause(self, seconds: float) -> None:
-        """Send nothing for a while, as the server asked; a clock that is far off cannot make it an hour."""
+        """Send nothing for a while, as the server asked; capped, so that a wrong clock cannot make it an hour."""
         self._closed_until = max(self._closed_until, self._clock() + min(max(seconds, 0.0), WINDOW))
 
     def exhausted(self, seconds: float) -> RateLimited:
         """The error for a request that cannot wait."""
         return RateLimited(
-            f"The hosted API takes {self._limit} requests a minute, and they are used up.",
-            hint=f"Call again in {max(1, round(seconds))} seconds. What is running goes on.",
+            f"The hosted API accepts {self._limit} requests a minute, and they are used up.",
+            hint=f"Call again in {max(1, round(seconds))} seconds. Runs in progress go on.",
             retry_after=seconds,
         )
 

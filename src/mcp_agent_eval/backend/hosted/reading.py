@@ -1,6 +1,6 @@
-"""Rows of the hosted API as our nouns: fields that we do not know are left out, variants become one shape.
+"""Reads rows of the hosted API as our nouns: unknown fields are left out, variants become one shape.
 
-What the API leaves open is decided here, once: rows with or without their case expanded, with or without
+Everything that varies between APIs is handled here, once: rows with or without their case expanded, with or without
 `queue_status`, aggregates that settle before their runs are scored.
 """
 
@@ -51,13 +51,13 @@ def noun(kind: Kind, row: Json) -> Noun:
 
 
 def page(rows: list[M], answer: Json, *, limit: int, offset: int) -> Page[M]:
-    """A list with its place in the whole; a list that does not tell its total is all there is."""
+    """A page of a list; a list without a total is complete."""
     told = cast(Json, answer.get("pagination") or {})
     return Page(data=rows, total=told.get("total", offset + len(rows)), limit=limit, offset=offset)
 
 
 def rows_of(answer: Json) -> list[Json]:
-    """The rows of a list. Raises ApiError when it is none."""
+    """The rows of a list. Raises ApiError if it is not one."""
     data = answer.get("data")
     if not isinstance(data, list):
         raise ApiError("The hosted API answered with a list that has no `data`.")
@@ -65,7 +65,7 @@ def rows_of(answer: Json) -> list[Json]:
 
 
 def text(answer: Json, name: str) -> str:
-    """A text that an answer cannot do without. Raises ApiError when it is not there."""
+    """A string that an answer requires. Raises ApiError if it is missing."""
     value = answer.get(name)
     if not isinstance(value, str):
         raise ApiError(f"The hosted API answered without {name}.")
@@ -73,13 +73,13 @@ def text(answer: Json, name: str) -> str:
 
 
 def texts(answer: Json, name: str) -> list[str]:
-    """A list of texts, or nothing where there is none."""
+    """A list of strings, empty if there is none."""
     value = answer.get(name)
     return [str(item) for item in cast(list[object], value)] if isinstance(value, list) else []
 
 
 def run(row: Json) -> Run:
-    """A run, with its case where the row has it."""
+    """A run, with its case if the row has it."""
     told = {name: value for name, value in row.items() if value is not None}
     case = _case(row["case"]) if isinstance(row.get("case"), dict) else None
     facts: Json = {
@@ -99,7 +99,7 @@ _COSTS = ("agent_cost_cents", "persona_cost_cents", "judge_cost_cents", "total_c
 
 
 def _queue_status(row: Json) -> str:
-    """Of a row without it: over and decided is done."""
+    """The `queue_status` of a row without one: over and decided means done."""
     status = row.get("status")
     if status not in _OVER:
         return "pending" if status == "queued" else "claimed"
@@ -107,7 +107,7 @@ def _queue_status(row: Json) -> str:
 
 
 def turn(row: Json) -> Turn:
-    """A row of a transcript."""
+    """A turn of a transcript."""
     uses = row.get("tool_calls")
     named = [use for use in cast(list[Json], uses or []) if "name" in use or "tool_name" in use]
     return read(Turn, {**row, "tool_calls": [_tool_use(n, use) for n, use in enumerate(named)] or None})
@@ -129,12 +129,12 @@ def call(row: Json) -> ModelCall:
 
 
 def evaluation(row: Json) -> Evaluation | None:
-    """A roll-up; None while it has no results."""
+    """An evaluation; None while it has no results."""
     return read(Evaluation, row) if row.get("results") is not None else None
 
 
 def suite_run(row: Json) -> SuiteRun:
-    """An aggregate in which a run is in flight until it is scored, as the contract's readings have it."""
+    """An aggregate in which a run counts as in flight until it is scored, as the contract means it."""
     runs = [run(one) for one in cast(list[Json], row.get("runs") or [])]
     completed, unscored = _settled(row, runs)
     in_flight = int(row.get("in_flight") or 0) + unscored
@@ -159,7 +159,7 @@ def _settled(row: Json, runs: list[Run]) -> tuple[int, int]:
 
 
 def _case(row: Json) -> Case:
-    """A case; an agent or persona in it that we cannot read is left out, and the case is still good."""
+    """A case; an agent or persona that we cannot read is left out without invalidating the case."""
     parts = {
         "agent": _part(Agent, row.get("agent")),
         "persona": _part(Persona, row.get("persona")),

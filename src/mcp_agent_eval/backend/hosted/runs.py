@@ -1,4 +1,4 @@
-"""Runs and suite runs that an API carries out: started once, looked at sparingly, read whatever their shape."""
+"""Runs executed by an API: started once, polled sparingly, read in any known shape."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from mcp_agent_eval.validation import key_of_another
 
 _RUNS = "/agent-eval/runs"
 _BLOCKS = 75.0
-"""Seconds after which a start call that blocks for a minute is given up."""
+"""Seconds after which a start call, which may block for a minute, is given up."""
 _NEWEST = 20
 _MARGIN = 10
 _KEPT = 2000
 
 
 class Runs:
-    """Executions of cases, by an API."""
+    """Executions of cases by an API."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Runs:
         return await self._whole(run) if run.is_final else run
 
     async def get(self, id: str) -> Run:
-        """One run, whole."""
+        """One complete run."""
         return await self._whole(reading.run(await self._row(id)))
 
     async def page(self, filter: RunFilter) -> Page[Run]:
@@ -78,12 +78,12 @@ class Runs:
         return reading.page(found, answer, limit=filter.limit, offset=filter.offset)
 
     async def turns(self, run_id: str, start: int, limit: int) -> list[Turn]:
-        """A transcript from a turn on."""
+        """A transcript, starting at a turn."""
         turns = [reading.turn(row) for row in reading.rows_of(await self._row(run_id, "/turns"))]
         return [turn for turn in turns if turn.turn_number >= start][:limit]
 
     async def calls(self, run_id: str, start: int, limit: int) -> list[ModelCall]:
-        """Model calls, where the server shows them."""
+        """Model calls, if the server shows them."""
         if not await self._server.has("model_calls"):
             raise NotSupported(
                 "The hosted API does not show what its models were sent.",
@@ -99,9 +99,7 @@ class Runs:
         try:
             row = await self._client.send("POST", f"{_RUNS}/{run_id}/cancel", repeatable=True)
         except InvalidInput as exc:
-            raise RunFinished(
-                exc.message, hint=f'get_run(run_id="{run_id}") shows what it came to.'
-            ) from None
+            raise RunFinished(exc.message, hint=f'get_run(run_id="{run_id}") shows its outcome.') from None
         except NotFound:
             raise nothing("run", run_id) from None
         run = await self._expanded(reading.run(row if "status" in row else await self._row(run_id)))
@@ -114,13 +112,13 @@ class Runs:
         return await self.get(id) if run.is_final else run
 
     async def find(self, reference: str) -> str:
-        """The id behind an id or the beginning of one, of the newest runs."""
+        """The id for an id or a prefix, among the newest runs."""
         if is_id(reference):
             return reading.run(await self._row(reference.lower())).id
         return pick("run", reference, [(run.id, "") for run in await self.newest_of_all()])
 
     async def newest_of_all(self) -> list[Run]:
-        """As many of the newest runs as anybody may look through."""
+        """As many of the newest runs as a search looks through."""
         found: list[Run] = []
 
         async def page(offset: int) -> tuple[Sequence[Entry], bool]:
@@ -132,8 +130,8 @@ class Runs:
         return found
 
     async def expanded(self, runs: Sequence[Run]) -> list[Run]:
-        """Runs with their cases: each that rows leave out is read once. When one cannot be read, its runs and those
-        after it come without, since the list is worth more."""
+        """Runs with their cases: each case that rows leave out is read once. If one cannot be read, its runs and
+        all later ones come without a case, since the list matters more."""
         read: dict[str, Case | None] = {}
         with suppress(ApiError, RateLimited):
             for run in runs:
@@ -154,7 +152,7 @@ class Runs:
         )
 
     async def _started_before(self, key: str, case_id: str) -> Run:
-        """What a key started, as far as this process remembers: the API has no place for keys."""
+        """What a key started, as far as this process remembers: the API cannot store keys."""
         started_case, run_id = self._keys[key]
         if started_case != case_id:
             raise key_of_another("case")
@@ -168,7 +166,7 @@ class Runs:
         return [reading.run(row) for row in reading.rows_of(answer)]
 
     async def _row(self, id: str, part: str = "", *, background: bool = False, **params: object) -> Json:
-        """What the API has at a run's address. Raises NotFound in our words."""
+        """The resource at a run's address. Raises NotFound in our words."""
         if not is_id(id):
             raise nothing("run", id)
         try:
@@ -177,7 +175,7 @@ class Runs:
             raise nothing("run", id) from None
 
     async def _look(self, id: str) -> Run:
-        """A look at a run. When several are waited for, one list answers for all that are in it."""
+        """Poll a run. When several are waited for, one list answers for all that it contains."""
         others = [other for other in self._watches.waited_for if other != id]
         if others:
             newest = await self._listed(limit=min(PAGE, 2 * len(others) + _MARGIN), background=True)
@@ -190,7 +188,8 @@ class Runs:
         return _bare(reading.run(await self._row(id, background=True)))
 
     async def _whole(self, run: Run) -> Run:
-        """The run with what its row may lack: its case, its evaluation, the verdicts that a stub left open."""
+        """The run completed with what its row may lack: its case, its evaluation, the verdicts that a stub left
+        open."""
         run = await self._evaluated(await self._expanded(run))
         return await self._judge.judged(run, lambda: self.turns(run.id, 0, 10_000))
 
@@ -199,8 +198,8 @@ class Runs:
         return self._with_case(run)
 
     async def _read_case(self, run: Run, read: dict[str, Case | None]) -> None:
-        """Keep the case of a run that comes without, as it is when the run is first seen: later it may say something
-        else. `read` holds the cases that the same call has read already."""
+        """Remember the case of a run that comes without one, as of when the run is first seen: it may change later.
+        `read` holds the cases already read by the same call."""
         if run.case is not None or run.case_id is None or run.id in self._cases:
             return
         if run.case_id not in read:
@@ -233,5 +232,5 @@ class Runs:
 
 
 def _bare(run: Run) -> Run:
-    """A run as it is compared with itself: whether its case stands on it depends on where it was read."""
+    """A run for comparison, without its case: whether that is included depends on where the run was read."""
     return run.model_copy(update={"case": None})

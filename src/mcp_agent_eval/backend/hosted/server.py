@@ -1,4 +1,4 @@
-"""What the server at the other end can do beyond the contract: asked once, from its own list."""
+"""What the hosted server can do beyond the contract: read once from its own list."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Extension = Literal["idempotency_key", "respond_async", "model_calls", "judge", 
 
 
 class Server:
-    """The server and its extensions. One that lists none has none: the vendor's."""
+    """The server and its extensions. A server that lists none, like the vendor's, has none."""
 
     def __init__(self, client: ApiClient) -> None:
         self._client = client
@@ -25,7 +25,7 @@ class Server:
         return extension in (self._extensions or ())
 
     async def _ask(self) -> frozenset[str] | None:
-        """Its list; None when it could not be reached, which says nothing about it."""
+        """Its list; None if it could not be reached, which says nothing about its extensions."""
         try:
             return frozenset(texts(await self._client.get("/"), "extensions"))
         except Unreachable:

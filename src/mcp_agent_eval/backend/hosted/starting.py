@@ -1,7 +1,7 @@
-"""Start calls of an API that tells no id until the run is over, or a minute has passed.
+"""Start calls of an API that returns no id until the run is over or a minute has passed.
 
-The call stays open in the background, and meanwhile the run is looked for among the newest of its case. A call
-whose answer was lost is never sent again: each one starts a run that costs money.
+The call stays open in the background while the run is looked for among the newest of its case. A call whose answer
+was lost is never repeated: each one starts a run that costs money.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LONGEST = 5.0
 
 
 class Starts:
-    """Starts runs and finds out their ids. `send` makes the call, `newest` lists the newest runs of a case."""
+    """Starts runs and finds their ids. `send` makes the call, `newest` lists the newest runs of a case."""
 
     def __init__(
         self, tasks: TaskGroup, send: Send, newest: Newest, *, first: float = 1.0, patience: float = 30.0
@@ -39,7 +39,7 @@ class Starts:
         """The run that this call starts, as soon as its id is known.
 
         Raises:
-            OutcomeUnknown: nothing was heard of it; it may have been started.
+            OutcomeUnknown: it could not be found; it may have been started.
             EvalError: the API refused.
         """
         call = _Call(case_id, overrides, {run.id for run in await self._newest(case_id)})
@@ -53,7 +53,7 @@ class Starts:
         raise call.lost or _unheard(case_id)
 
     async def _carry_out(self, call: _Call) -> None:
-        """Make the call and keep it open, whoever waits for it or has stopped waiting."""
+        """Make the call and keep it open, whether or not anyone still waits for it."""
         try:
             call.run = await self._send(call.case_id, call.overrides)
             self._given.add(call.run.id)
@@ -66,7 +66,7 @@ class Starts:
             call.answered.set()
 
     async def _found(self, call: _Call) -> Run | None:
-        """The call's run among the newest, unless it cannot be told from somebody else's."""
+        """The call's run among the newest, unless it cannot be distinguished from another client's."""
         fresh = [
             run for run in await self._newest(call.case_id) if call.may_be(run) and run.id not in self._given
         ]
@@ -79,7 +79,7 @@ class Starts:
 
 
 class _Call:
-    """One start call: what it asks for, what was there before it, and what it came to."""
+    """One start call: its request, the runs that existed before it, and its outcome."""
 
     def __init__(self, case_id: str, overrides: Json, before: set[str]) -> None:
         self.case_id = case_id
@@ -91,27 +91,27 @@ class _Call:
         self._before = before
 
     def answer(self) -> Run | None:
-        """The run, if the call has told it. Raises what the API refused it with."""
+        """The run, if the call has returned it. Raises the API's refusal."""
         if self.refused:
             raise self.refused
         return self.run
 
     async def wait(self, seconds: float) -> None:
-        """For the answer, at most this long; the whole time when the answer was lost."""
+        """Wait for the answer, at most this long; for the whole time if the answer was lost."""
         if self.lost:
             await anyio.sleep(seconds)
         with anyio.move_on_after(seconds):
             await self.answered.wait()
 
     def may_be(self, run: Run) -> bool:
-        """Whether a run could be this call's: it was not there before, and has its overrides."""
+        """Whether a run could be this call's: it did not exist before, and has its overrides."""
         given = run.agent_overrides
         return run.id not in self._before and all(
             given.get(name) == value for name, value in self.overrides.items()
         )
 
     def is_like(self, other: _Call) -> bool:
-        """Whether the two ask for the same, so that it does not matter whose run is whose."""
+        """Whether both calls ask for the same, so that it does not matter which run is whose."""
         return (self.case_id, self.overrides) == (other.case_id, other.overrides)
 
 
@@ -123,6 +123,6 @@ def _growing(seconds: float) -> Iterator[float]:
 
 def _unheard(case_id: str) -> OutcomeUnknown:
     return OutcomeUnknown(
-        "The run was asked for, and the API has not told its id yet.",
-        hint=f'list_runs(case_id="{case_id}") shows it in a moment. Do not start it again.',
+        "The run was requested, but the API has not returned its id yet.",
+        hint=f'list_runs(case_id="{case_id}") will show it soon. Do not start it again.',
     )

@@ -1,4 +1,4 @@
-"""Suite runs that an API carries out. While one is going, its aggregate without runs is all that is asked for."""
+"""Suite runs executed by an API. While one is in progress, only its aggregate without runs is requested."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mcp_agent_eval.validation import key_of_another
 
 
 class SuiteRuns:
-    """Executions of suites, by an API."""
+    """Executions of suites by an API."""
 
     def __init__(self, client: ApiClient, server: Server, runs: Runs, *, first: float = FIRST) -> None:
         self._client = client
@@ -29,7 +29,7 @@ class SuiteRuns:
         self._keys: dict[str, tuple[str, _Started]] = {}
 
     async def start(self, suite_id: str, overrides: Json | None, key: str | None) -> StartedSuiteRun:
-        """Start every case of a suite; the aggregate as it is then."""
+        """Start every case of a suite; return the aggregate at that point."""
         if not is_id(suite_id):
             raise nothing("suite", suite_id)
         if await self._server.has("idempotency_key"):
@@ -41,7 +41,7 @@ class SuiteRuns:
         try:
             aggregate = await self.get(started.id, with_runs=False)
         except EvalError:
-            # Without the id, the caller would start the suite again, and pay for it twice.
+            # Without the id, the caller would start the suite again and pay for it twice.
             return _just_started(suite_id, started, overrides)
         return StartedSuiteRun.model_validate(dict(aggregate) | {"run_ids": list(started.run_ids)})
 
@@ -74,7 +74,7 @@ class SuiteRuns:
         return await self._watches.wait(id, seconds)
 
     async def find(self, reference: str) -> str:
-        """The id behind an id or the beginning of one, of the newest suite runs."""
+        """The id for an id or a prefix, among the newest suite runs."""
         if is_id(reference):
             await self._suite_of(reference.lower())
             return reference.lower()
@@ -91,7 +91,7 @@ class SuiteRuns:
         raise nothing("suite_run", id)
 
     async def _suite_of(self, id: str) -> str:
-        """The suite of a suite run: the API addresses the one through the other."""
+        """The suite of a suite run, which is part of the suite run's address."""
         if id not in self._suites:
             self._suites[id] = await self._ask_suite_of(id)
         return self._suites[id]
@@ -104,13 +104,13 @@ class SuiteRuns:
             raise nothing("suite_run", id)
         if found[0].suite_id is None:
             raise NotSupported(
-                "The suite of this suite run is gone, and the hosted API has no other way to its aggregate.",
+                "The suite of this suite run is gone, and the hosted API has no other way to read its aggregate.",
                 hint=f'list_runs(suite_run_id="{id}") shows its runs.',
             )
         return found[0].suite_id
 
     async def _start_once(self, suite_id: str, overrides: Json | None, key: str | None) -> _Started:
-        """A start that must not be repeated. When its answer is lost, the suite run is looked for."""
+        """A start that must not be repeated. If its answer is lost, look for the suite run."""
         if key and key in self._keys:
             started_suite, started = self._keys[key]
             if started_suite != suite_id:
@@ -148,14 +148,14 @@ class SuiteRuns:
 
 @dataclass(frozen=True, slots=True)
 class _Started:
-    """What the API answers to a start."""
+    """Read the API's answer to a start."""
 
     id: str
     run_ids: tuple[str, ...]
 
 
 def _just_started(suite_id: str, started: _Started, overrides: Json | None) -> StartedSuiteRun:
-    """What is known of a suite run from the answer to its start alone."""
+    """What the answer to a start alone says about its suite run."""
     # An API that does not list the runs has started at least one, and none of them is over.
     total = len(started.run_ids) or 1
     nothing_yet = dict.fromkeys(("completed", "cancelled", "errored", "passed", "failed"), 0)

@@ -1,6 +1,6 @@
-"""Looks at what is still going, at growing intervals, once for everybody who waits for the same.
+"""Polls work in progress at growing intervals, once for everyone who waits for the same run.
 
-Nothing runs in the background: those who wait take turns in looking, so when nobody waits, nothing is asked.
+Nothing runs in the background: waiting callers take turns polling, so without any of them nothing is requested.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _KEPT = 500
 
 
 class Watches(Generic[S]):
-    """Everything of one kind that is waited for. `look` reads one by its id; `moved` hears of each change."""
+    """Everything of one kind that is waited for. `look` reads one by id; `moved` is called on each change."""
 
     def __init__(
         self, look: Callable[[str], Awaitable[S]], moved: Callable[[S], None], *, first: float = FIRST
@@ -35,7 +35,7 @@ class Watches(Generic[S]):
 
     @property
     def waited_for(self) -> list[str]:
-        """The ids that somebody waits for at this moment."""
+        """The ids that are currently waited for."""
         return [id for id, watch in self._watches.items() if watch.waiting]
 
     async def wait(self, id: str, seconds: float) -> S:
@@ -48,7 +48,7 @@ class Watches(Generic[S]):
                 self._forget_some()
 
     def tell(self, id: str, state: S) -> None:
-        """Take over a state that was read on another occasion."""
+        """Record a state that was read for another reason."""
         watch = self._watches.get(id)
         if watch and watch.take(state):
             self._moved(state)
@@ -63,7 +63,7 @@ class Watches(Generic[S]):
         return state
 
     async def _fresh(self, id: str, watch: _Watch[S], *, at_once: bool = False) -> S:
-        """The latest state; who comes when a look is due takes it, and the others share it."""
+        """The latest state; the first caller after a poll is due makes it, and the others share the result."""
         async with watch.lock:
             if watch.state is None or at_once or watch.is_due():
                 self._take(watch, await self._look(id))
@@ -75,14 +75,14 @@ class Watches(Generic[S]):
             self._moved(state)
 
     def _forget_some(self) -> None:
-        """Only so many are remembered, so that a long life costs no memory."""
+        """Forget the oldest states, so that a long-lived process does not use more and more memory."""
         idle = [id for id, watch in self._watches.items() if not watch.waiting]
         for id in idle[: max(0, len(self._watches) - _KEPT)]:
             del self._watches[id]
 
 
 class _Watch(Generic[S]):
-    """One run or suite run: what was last seen of it, and when the next look is due."""
+    """One run or suite run: its last known state, and when the next poll is due."""
 
     def __init__(self, first: float) -> None:
         self.state: S | None = None
@@ -98,7 +98,7 @@ class _Watch(Generic[S]):
         self.waiting -= 1
 
     def take(self, state: S) -> bool:
-        """Keep what was seen. True when it is news."""
+        """Record a state. True if it has changed."""
         changed = self.state is not None and state != self.state
         self._interval = self._first if changed else min(self._interval * _GROWTH, _LONGEST)
         jitter = random.uniform(1 - _JITTER, 1 + _JITTER)
@@ -107,10 +107,10 @@ class _Watch(Generic[S]):
         return changed
 
     def is_due(self) -> bool:
-        """Whether it is time to look again; what is final is never looked at again."""
+        """Whether it is time to poll again; a final state is never polled again."""
         final = self.state is not None and self.state.is_final
         return not final and anyio.current_time() >= self._due
 
     def pause(self) -> float:
-        """Seconds until the next look."""
+        """Seconds until the next poll."""
         return max(0.0, self._due - anyio.current_time())

@@ -1,4 +1,4 @@
-"""What a conversation is handed: speakers that hear and speak, and a journal that remembers what was paid for."""
+"""What a conversation is given: speakers that hear and speak, and a journal that remembers what was paid for."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from mcp_agent_eval.types import Json, ToolUse, Turn
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One contribution: words, tool calls or both. `reply` is None where no model was asked.
+    """One contribution: words, tool calls or both. `reply` is None when no model was asked.
 
-    `reported` are tools that the speaker has used by itself, elsewhere. `events` are what a flow went through
-    before it came to speak, and `ends` says by what the speaker ended the conversation with this, if it did.
+    `reported` lists tools that the speaker ran itself, elsewhere. `events` are the steps that a flow took before it
+    spoke, and `ends` says how the speaker ended the conversation here, if it did.
     """
 
     text: str
@@ -29,12 +29,12 @@ class Said:
 
 
 def visible(text: str) -> str:
-    """The text as it was said, or nothing when there is nothing in it to see."""
+    """The text as it was said, or empty when it is blank."""
     return text if text.strip() else ""
 
 
 class Asks(Protocol):
-    """Whatever passes requests on to models, and keeps count of what they cost."""
+    """Passes requests to models and keeps count of their costs."""
 
     async def ask(self, model: Model, request: ModelRequest) -> ModelReply:
         """The model's answer; on a resumed run the recorded one, which costs nothing."""
@@ -42,7 +42,7 @@ class Asks(Protocol):
 
 
 class Journal(Asks, Protocol):
-    """What is paid for is written down before anything is done about it."""
+    """Stores what was paid for before anything is done with it."""
 
     @property
     def recalled(self) -> bool:
@@ -50,7 +50,7 @@ class Journal(Asks, Protocol):
         ...
 
     async def commit(self, turns: Sequence[Turn], spoken: int) -> bool:
-        """Store the turns with the calls behind them. True when somebody asked to cancel."""
+        """Store the turns with the calls behind them. True when a cancel was requested."""
         ...
 
 
@@ -70,7 +70,7 @@ class Agent(Protocol):
     """The agent under test."""
 
     def greet(self) -> Said | None:
-        """The literal greeting, where there is one."""
+        """The literal greeting, if there is one."""
         ...
 
     def hear(self, text: str) -> None:
@@ -78,7 +78,7 @@ class Agent(Protocol):
         ...
 
     def take_results(self, results: Sequence[ToolUse]) -> None:
-        """Take in what the tools that it called came to."""
+        """Take in the outcomes of the tools that it called."""
         ...
 
     async def speak(self) -> Said:
@@ -87,7 +87,7 @@ class Agent(Protocol):
 
 
 class Silent(EvalError):
-    """A participant answered twice with nothing at all."""
+    """A participant gave an empty answer twice."""
 
     code = "PARTICIPANT_SILENT"
     status = 502

@@ -1,6 +1,6 @@
-"""The conversation: persona and agent in turn, until there is a reason to stop.
+"""The conversation: persona and agent take turns until there is a reason to stop.
 
-Pure: it is handed its participants, its tools and a journal, and knows neither a store nor a model client.
+Pure: it is given its participants, its tools and a journal, and knows neither a store nor a model client.
 Every step ends in one commit, so what was paid for is stored before it is acted on, and a cancel is
 noticed at the next turn.
 """
@@ -25,14 +25,14 @@ _SPEAKERS = ("persona", "agent")
 
 
 class ToolLoop(EvalError):
-    """The agent went on calling tools without ever speaking."""
+    """The agent kept calling tools without ever speaking."""
 
     code = "TOOL_LOOP"
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Why a conversation stopped; `detail` is finer than the contract's reasons."""
+    """Why a conversation stopped; `detail` is more specific than the contract's reasons."""
 
     reason: TerminationReason
     detail: str | None = None
@@ -40,7 +40,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """What attempts before this one have stored: how many rows, and what tools that acted came to, by turn number."""
+    """What earlier attempts have stored: the number of rows, and the outcomes of tools that acted, by turn number."""
 
     rows: int = 0
     outcomes: Mapping[int, ToolUse] = field(default_factory=dict[int, ToolUse])
@@ -50,7 +50,7 @@ _CANCELLED = Ending("cancelled")
 
 
 class Conversation:
-    """One run's conversation. `turns` grows by a row per message, tool result or flow event."""
+    """One run's conversation. `turns` gains a row per message, tool result or flow event."""
 
     def __init__(
         self,
@@ -77,11 +77,11 @@ class Conversation:
         self.turns: list[Turn] = []
 
     async def run(self) -> Ending:
-        """Talk until somebody ends it, a limit is met or it is cancelled.
+        """Talk until a participant ends it, a limit is reached or it is cancelled.
 
         Raises:
             ModelError: a participant's model failed for good.
-            Silent: a participant answered with nothing.
+            Silent: a participant gave only empty answers.
             ToolLoop: the agent called tools 25 times in a row without speaking.
         """
         ending = await self._open()
@@ -90,7 +90,7 @@ class Conversation:
         return ending
 
     async def break_off(self) -> None:
-        """Time was over. The transcript then says of a tool that was acting that nobody knows its result."""
+        """End because time has run out. If a tool was acting, the transcript says that its result is unknown."""
         if self._acting:
             await self._keep([self._result_row(0, failed(self._acting, _BROKEN_OFF, mocked=False))])
 
@@ -134,7 +134,7 @@ class Conversation:
         results: list[ToolUse] = []
         for call in said.tool_calls:
             if self._tools.acts(call):
-                # All that led to it is written down before: whoever takes the run over must not do it again.
+                # Everything that led to it is stored first: a worker that takes the run over must not do it again.
                 if await self._keep(rows):
                     return _CANCELLED
                 rows = []
@@ -155,8 +155,8 @@ class Conversation:
         return Ending("agent_ended", said.ends) if said.ends else None
 
     async def _act(self, call: ToolCall) -> ToolUse:
-        """The outcome of a call that acts, in the next row. One that acted in an earlier attempt, or may have, does
-        not act again."""
+        """Make a call that acts, and put its outcome in the next row. A call that acted in an earlier attempt, or
+        may have, does not act again."""
         number = len(self.turns)
         if known := self._earlier.outcomes.get(number):
             return known
@@ -168,13 +168,13 @@ class Conversation:
         return outcome
 
     async def _keep(self, rows: Sequence[Turn]) -> bool:
-        """Commit rows. True when somebody asked to cancel."""
+        """Commit rows. True when a cancel was requested."""
         self.turns += rows
         self._spoken += [row.text for row in rows if row.text and row.role in _SPEAKERS]
         return await self._journal.commit(rows, len(self._spoken))
 
     async def _settle(self, rows: Sequence[Turn]) -> Ending | None:
-        """Commit a step, then see whether anything but the speakers themselves ends it here."""
+        """Commit a step, then check whether anything other than the speakers ends the conversation here."""
         if await self._keep(rows):
             return _CANCELLED
         if len(self._spoken) >= self._max_turns:
@@ -200,7 +200,7 @@ class Conversation:
         )
 
     def _agent_rows(self, said: Said) -> Iterator[Turn]:
-        """The agent's row, with a row for each outcome that it reports; none when it only moved through its flow."""
+        """The agent's row, with a row for each outcome that it reports; no rows when it only moved through its flow."""
         offset = len(said.events)
         if said.text or said.tool_calls or said.reported or not said.events:
             yield self._row("agent", said, offset)
@@ -244,6 +244,6 @@ def _as_call(use: ToolUse) -> ToolUse:
 
 
 _INTERRUPTED = (
-    "The run was interrupted when this tool may have acted. It was not used again; its result is not known."
+    "The run was interrupted after this tool may have acted. It was not called again; its result is unknown."
 )
-_BROKEN_OFF = "The conversation's time was over while this tool was acting; its result is not known."
+_BROKEN_OFF = "The conversation ran out of time while this tool was acting; its result is unknown."

@@ -1,4 +1,4 @@
-"""One side of a dialogue as its model sees it: its own words as assistant, everybody else's as user."""
+"""One side of a dialogue as its model sees it: its own words as assistant, everyone else's as user."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ class Dialogue:
         self._history.append(message)
 
     async def ask(self) -> ModelReply:
-        """The model's next message, which is not yet part of the history.
+        """The model's next message, not yet part of the history.
 
-        A model now and then answers with nothing; it is asked once more.
+        A model occasionally gives an empty answer; it is then asked once more.
 
         Raises:
             ModelError: the model could not be reached or refused.
-            Silent: it answered twice with neither text nor a tool call.
+            Silent: it twice gave neither text nor a tool call.
         """
         for _ in range(2):
             reply = await self._journal.ask(self._model, self._request())
             if reply.message.text.strip() or reply.message.tool_calls:
                 return reply
-        raise Silent(f"The {self._role}'s model ({self._model.name}) answered twice with nothing at all.")
+        raise Silent(f"The {self._role}'s model ({self._model.name}) gave an empty answer twice.")
 
     def _request(self) -> ModelRequest:
         return ModelRequest(

@@ -1,4 +1,4 @@
-"""The agent under test, when it runs elsewhere: it has a prompt of its own, and mostly tools of its own, too."""
+"""The agent under test when it runs elsewhere, with its own prompt and usually its own tools."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from mcp_agent_eval.types.endpoint import Endpoint
 from mcp_agent_eval.types.variables import fill
 
 ENDPOINT = "endpoint"
-"""By what an agent elsewhere ended a conversation when it said so."""
+"""How a conversation ended when an agent elsewhere said that it is over."""
 
 
 class EndpointAgent:
-    """Speaks for an endpoint. Tools on the record are those that it leaves to its caller; a webhook leaves none."""
+    """Speaks for an endpoint. The record's tools are those that it leaves to its caller; a webhook leaves none."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class EndpointAgent:
         self._reported = 0
 
     def greet(self) -> Said | None:
-        """The greeting of the record. Where there is none, the endpoint is asked to open."""
+        """The greeting of the record. Without one, the endpoint is asked to open."""
         if not self._greeting:
             return None
         self._history.append(Message("assistant", self._greeting))
@@ -53,12 +53,12 @@ class EndpointAgent:
         self._history.append(Message("user", text))
 
     def take_results(self, results: Sequence[ToolUse]) -> None:
-        """Take in what the tools that were left to us came to, in the order of the calls."""
+        """Take in the outcomes of the tools that were left to us, in the order of the calls."""
         for result in results:
             self._history.append(Message("tool", result_text(result), tool_call_id=result.id))
 
     async def speak(self) -> Said:
-        """The endpoint's next step. What it used by itself is `reported`.
+        """The endpoint's next step. Tools that it ran itself are in `reported`.
 
         Raises:
             ModelError: the endpoint failed; the message names its host and what was wrong.
@@ -79,7 +79,7 @@ class EndpointAgent:
         return ModelRequest("agent", "", tuple(self._history), self._tools)
 
     def _use(self, report: Report) -> ToolUse:
-        """The same id for the same report when a run is resumed; an endpoint's own may come twice."""
+        """An id that stays the same when a run is resumed; an endpoint's own ids may repeat."""
         self._reported += 1
         return ToolUse(
             id=str(uuid5(self._run, f"reported {self._reported}")),

@@ -1,4 +1,4 @@
-"""When both sides keep saying goodbye, the conversation is over although nobody hung up."""
+"""Detects that both sides keep saying goodbye: the conversation is then over although no one hung up."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _REPEATED = 4
 
 
 def is_farewell(text: str) -> bool:
-    """Whether these words do nothing but part: a parting phrase, short, and no question."""
+    """Whether these words are only a farewell: short, with a parting phrase and without a question."""
     return "?" not in text and len(text.split()) <= _LONGEST and _FAREWELL.search(text) is not None
 
 

@@ -1,8 +1,8 @@
-"""The agent under test, when it is a flow: the flow's machine, with a model to decide and to talk.
+"""The agent under test when it is a flow: the flow's machine, with a model to decide and to talk.
 
-The machine says what is to be done; here is how. A step at which others have their turn becomes what the agent
-said: words, a tool call, or the end. Nothing here depends on a clock or on chance, so a run that is given its
-recorded answers again walks the same way.
+The machine says what to do; this module does it. When others have their turn, the step becomes the agent's
+contribution: words, a tool call, or the end. Nothing here depends on a clock or on chance, so a run that is given
+its recorded answers again takes the same path.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from mcp_agent_eval.types.variables import fill
 
 
 class FlowAgent:
-    """Plays a flow. `tools` are those that its nodes may call, found by id or name."""
+    """Plays a flow. `tools` are those that its nodes may call, by id or name."""
 
     def __init__(
         self,
@@ -70,11 +70,11 @@ class FlowAgent:
         return self._machine.start.agent_speaks_first
 
     def tool_called(self, call: ToolCall) -> Tool | None:
-        """The tool as the node that called it has it: with its `config_override`, and slots filled."""
+        """The tool as configured by the node that called it: with `config_override` applied and slots filled."""
         return next((tool for tool in reversed(self._called) if tool.name == call.name), None)
 
     def greet(self) -> Said | None:
-        """The greeting, where no model is needed for it."""
+        """The greeting, if no model is needed for it."""
         while isinstance(self._task, Say):
             self._say(self._filled(self._task.text))
             self._task = self._script.send(None)
@@ -85,7 +85,7 @@ class FlowAgent:
         self._voice.hear(text)
 
     def take_results(self, results: Sequence[ToolUse]) -> None:
-        """Take in what the called tool came to."""
+        """Take in the outcome of the called tool."""
         for result in results:
             self._outcome = result
             self._voice.hear(flow_prompt.tool_block(result.name, result_text(result)))
@@ -94,8 +94,8 @@ class FlowAgent:
         """The next step: words, a tool call or both, or the end; with the events that led to it.
 
         Raises:
-            FlowLoop: the flow goes from node to node without end.
-            Silent: the model answered twice with nothing.
+            FlowLoop: the flow goes from node to node endlessly.
+            Silent: the model gave an empty answer twice.
             ModelError: the model failed for good.
         """
         task = self._resumed()
@@ -105,7 +105,7 @@ class FlowAgent:
         return self._said(task)
 
     def _resumed(self) -> Task:
-        """The task to go on with, now that the others have had their turn."""
+        """The task to continue with, now that the others have had their turn."""
         if isinstance(self._task, Listen):
             return self._script.send(None)
         if isinstance(self._task, Call):
@@ -144,7 +144,7 @@ class FlowAgent:
     # --- Decisions
 
     async def _pick(self, task: Pick) -> str | None:
-        """What the model picked; words without a pick answer the caller, words beside one are not said."""
+        """The model's pick. Words without a pick answer the caller; words next to one are not spoken."""
         step = self._filled(task.node.instructions)
         message = await self._voice.words_or_call(
             flow_prompt.choosing(self._base, step, task.choices), flow_prompt.pick_tool(task.choices)
@@ -157,11 +157,11 @@ class FlowAgent:
     # --- Tools
 
     async def _prepare(self, task: Prepare) -> Prepared:
-        """The arguments of a tool, as far as the caller has given them in this visit of its node."""
+        """The arguments of a tool that the caller has given during this visit to its node."""
         tool = self._tool_of(task.node)
         if tool is None:
             name = task.node.tool_id
-            return Prepared(name, error=f"The agent has no tool {name!r} that is active.")
+            return Prepared(name, error=f"The agent has no active tool {name!r}.")
         if calling.takes_nothing(tool):
             return Prepared(tool.name)
         prepared = await self._collect(tool, task.may_ask)
@@ -208,7 +208,7 @@ class FlowAgent:
 
 
 def _arguments(message: Message, tool: Tool) -> Json | None:
-    """What the model would call the tool with, but for what it left empty; None when it did not call it."""
+    """The model's arguments for the tool, without empty ones; None when it did not call it."""
     for call in message.tool_calls:
         if call.name == tool.name:
             return {key: value for key, value in call.args.items() if not _is_empty(value)}
@@ -220,13 +220,13 @@ def _is_empty(value: Any) -> bool:
 
 
 def _metadata(agent: AgentDraft, flow: FlowConfig) -> Json:
-    """The built-in keys that a text conversation has, and those of the flow, which its variables give values."""
+    """The built-in metadata of a text conversation, and the flow's own keys with values from its variables."""
     own = {key: agent.variables.get(key) for key in flow.metadata.custom_metadata_keys}
     return own | {"agent_name": agent.name, "direction": "inbound"}
 
 
 def _with_greeting_of(agent: AgentDraft, flow: FlowConfig) -> FlowConfig:
-    """The flow, with the agent's greeting where the start node has none."""
+    """The flow, with the agent's greeting if the start node has none."""
     if not agent.greeting_message:
         return flow
     nodes = [

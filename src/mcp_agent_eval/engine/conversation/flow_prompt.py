@@ -1,6 +1,6 @@
-"""What a flow agent's model is told: who it is, the step that it is in, and the ways on.
+"""Builds the prompts of a flow agent's model: who it is, the step that it is in, and the ways on.
 
-A request never holds more than one step, so that nothing of the others can be said too early.
+A request never contains more than one step, so that nothing from the others is said too early.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ def collecting(base: str, tool: str, known: Json) -> str:
 
 
 def asking(base: str, missing: Sequence[str]) -> str:
-    """The system prompt for asking the caller for what is missing."""
+    """The system prompt for asking the caller for missing arguments."""
     return _prompt(base, {"This step": _ASK.format(names=", ".join(missing))})
 
 
 def pick_tool(choices: Sequence[Choice]) -> ToolSpec:
-    """The internal tool by which a model moves on."""
+    """The internal tool that a model calls to move on."""
     ids = [choice.id for choice in choices]
     return ToolSpec(
         PICK_TOOL,

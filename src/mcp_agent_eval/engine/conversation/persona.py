@@ -1,4 +1,4 @@
-"""The simulated caller: a model that plays a persona, and the ways in which it ends a conversation."""
+"""The simulated caller: a model that plays a persona, and how it ends a conversation."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _HANG_UP = ToolSpec(
 
 @dataclass(frozen=True, slots=True)
 class EndSignal:
-    """How a persona says that it is done: by a tool where its model takes tools, always by the marker."""
+    """How a persona signals that it is done: with a tool if its model accepts tools, and always with the marker."""
 
     marker: str
     tool: bool = True
@@ -54,11 +54,11 @@ class SimulatedPersona:
         self._dialogue.add(Message("user", text))
 
     async def speak(self) -> Said:
-        """The next message, with the end signal taken off."""
+        """The next message, with the end signal removed."""
         reply = await self._dialogue.ask()
         said = _without_signal(reply, self._signal.marker)
         if not (said.text or said.hangs_up):
-            raise Silent("The persona's model called a tool that it was not offered, and said nothing.")
+            raise Silent("The persona's model called a tool that it was not offered and said nothing.")
         self._dialogue.add(Message("assistant", said.text))
         return said
 

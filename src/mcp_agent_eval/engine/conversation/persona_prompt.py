@@ -1,8 +1,8 @@
-"""The persona's system prompt: who calls and why, in concrete behaviour, and never what the run is scored on.
+"""The persona's system prompt: who calls and why, as concrete behaviour, and never what the run is scored on.
 
-Its structure follows what is known of simulated users: an identity, one scenario, facts that may be told and
-facts that are not known, behaviour as sentences rather than adjectives, one short message a turn, and an end
-that is signalled and not played.
+Its structure follows what is known about simulated users: an identity, one scenario, facts that may be told and
+facts that are unknown, behaviour as sentences rather than adjectives, one short message per turn, and an end that
+is signalled rather than acted out.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _OWN_SECTION = {"goal", "known_info", "unknown_info"}
 
 
 def persona_prompt(persona: Persona, scenario: str, *, end_marker: str, end_tool: bool) -> str:
-    """The whole system prompt. `end_tool` says whether the model is offered a tool to end with."""
+    """The whole system prompt. `end_tool` says whether the model is offered a tool for ending the call."""
     traits = persona.behavior_traits
     sections = {
         "Who you are": persona.identity_prompt,
@@ -82,7 +82,7 @@ def _behaviour(traits: Json) -> list[str]:
 
 
 def _sentence(name: str, value: object) -> str:
-    """What a trait means in practice; one that is not known is passed on in its own words."""
+    """What a trait means in practice; an unknown one is passed on in its own words."""
     known = _BEHAVIOUR.get(name, {})
     word = str(value).strip().lower()
     return known.get(word) or known.get(_SYNONYMS.get(word, "")) or f"{name.replace('_', ' ')}: {value}"

@@ -1,4 +1,4 @@
-"""The agent under test, when it is a prompt with tools."""
+"""The agent under test when it is a prompt with tools."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mcp_agent_eval.types.variables import fill
 
 
 class PromptAgent:
-    """Plays an agent record: its prompt with variables filled, its greeting, its tools."""
+    """Plays an agent record: its prompt with variables filled in, its greeting, its tools."""
 
     def __init__(self, agent: AgentDraft, model: Model, journal: Journal, *, at: datetime) -> None:
         self._greeting = visible(fill(agent.greeting_message or "", agent.variables, at))
@@ -28,7 +28,7 @@ class PromptAgent:
         )
 
     def greet(self) -> Said | None:
-        """The greeting, which no model is asked for."""
+        """The greeting, which needs no model."""
         if not self._greeting:
             return None
         self._dialogue.add(Message("assistant", self._greeting))
@@ -39,7 +39,7 @@ class PromptAgent:
         self._dialogue.add(Message("user", text))
 
     def take_results(self, results: Sequence[ToolUse]) -> None:
-        """Take in what the called tools came to, in the order of the calls."""
+        """Take in the outcomes of the called tools, in the order of the calls."""
         for result in results:
             self._dialogue.add(Message("tool", result_text(result), tool_call_id=result.id))
 

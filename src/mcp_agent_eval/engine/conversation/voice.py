@@ -1,4 +1,4 @@
-"""What was said in a conversation, and the way to ask a model for more where each request has its own prompt."""
+"""The history of a conversation, and the way to ask a model for more when each request has its own prompt."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _STILL = "(The caller says nothing yet.)"
 
 
 class Voice:
-    """An agent's history, in which only words stand, and its model."""
+    """An agent's history, which contains only words, and its model."""
 
     def __init__(self, model: Model, journal: Asks, *, temperature: float | None) -> None:
         self._model = model
@@ -25,21 +25,22 @@ class Voice:
         self._add(Message("user", text))
 
     def say(self, text: str) -> None:
-        """Take in the agent's own words; what follows directly is one message with it."""
+        """Take in the agent's own words; consecutive ones become one message."""
         if self._history and self._history[-1].role == "assistant":
             text = f"{self._history.pop().text} {text}"
         self._add(Message("assistant", text))
 
     async def words(self, system: str) -> str:
-        """What the model says. Raises Silent when it twice says nothing, and ModelError."""
+        """The model's words. Raises ModelError, and Silent when it twice says nothing."""
         return (await self._ask(system, ())).text
 
     async def words_or_call(self, system: str, tool: ToolSpec) -> Message:
-        """What the model says, or its call of the tool. Raises Silent when it twice does neither."""
+        """The model's words or its call of the tool. Raises Silent when it twice gives neither."""
         return await self._ask(system, (tool,))
 
     def take_reply(self) -> ModelReply | None:
-        """The model's last reply since this was last asked for, with the tokens and the time of all of them."""
+        """The model's last reply since the previous call of this, with the tokens and time of all replies since
+        then."""
         replies, self._replies = self._replies, []
         if not replies:
             return None
@@ -52,10 +53,11 @@ class Voice:
             self._replies.append(reply)
             if reply.message.text.strip() or (tools and reply.message.tool_calls):
                 return reply.message
-        raise Silent(f"The agent's model ({self._model.name}) answered twice with nothing at all.")
+        raise Silent(f"The agent's model ({self._model.name}) gave an empty answer twice.")
 
     def _request(self, system: str, tools: tuple[ToolSpec, ...]) -> ModelRequest:
-        """Some models take a history that ends with their own words for an answer to be continued."""
+        """End the history with the caller: some models take one that ends with their own words as an answer to
+        continue."""
         spoke_last = bool(self._history) and self._history[-1].role == "assistant"
         still = (Message("user", _STILL),) if spoke_last else ()
         return ModelRequest(

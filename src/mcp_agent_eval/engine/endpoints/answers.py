@@ -1,6 +1,6 @@
-"""What an endpoint's answer holds beside words: tools that it has used by itself, and whether it hung up.
+"""What an endpoint's answer contains besides words: tools that it ran itself, and whether it hung up.
 
-It travels in the `native` of a message, which the journal keeps, so that a resumed run finds it again.
+It is carried in the `native` field of a message, which the journal keeps, so that a resumed run finds it again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mcp_agent_eval.types import Json
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A tool that an endpoint says it has used. `raw` is what it gave as arguments when that is no object."""
+    """A tool that an endpoint says it has run. `raw` holds the arguments when they are not an object."""
 
     name: str
     args: Json
@@ -26,7 +26,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """`own` is the endpoint's message as it came, where it has to go back like that."""
+    """The extras of a message. `own` is the endpoint's message as it came, if it has to be sent back unchanged."""
 
     reports: tuple[Report, ...] = ()
     ends: bool = False
@@ -42,12 +42,12 @@ def answer(text: str, calls: tuple[ToolCall, ...] = (), extras: Extras | None = 
 
 
 def extras_of(message: Message) -> Extras:
-    """The extras of a message; none where it has none."""
+    """The extras of a message; empty if it has none."""
     kept = as_object(message.native)
     reports = tuple(Report(*each) for each in as_list(kept.get("reports")))
     return Extras(reports, kept.get("ends") is True, kept.get("own"))
 
 
 def as_reports(calls: Sequence[ToolCall]) -> tuple[Report, ...]:
-    """Calls that need nobody to carry them out any more."""
+    """Calls that have already been carried out."""
     return tuple(Report(call.name, call.args, call.raw) for call in calls)

@@ -1,8 +1,8 @@
-"""The line to one endpoint for one conversation: a body goes out, and an answer comes back or an error in our words.
+"""The line to one endpoint for one conversation: sends a body and returns an answer or an error in our words.
 
-What a body means is the protocol's affair. Unlike a model behind `HttpModel`, an agent elsewhere remembers and
-acts: it is asked again only where it cannot have heard, or said itself that it could not answer. And as an
-answer may quote our headers, secrets are taken out of all that comes back.
+What a body means is up to the protocol. Unlike a model behind `HttpModel`, an agent elsewhere remembers and acts: a
+request is repeated only if it cannot have arrived, or if the agent itself said that it could not answer. Since an
+answer may quote our headers, secrets are removed from everything that comes back.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from mcp_agent_eval.validation import reject_unwritable
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """An answer: its body as JSON, or as text where it is none, without secrets."""
+    """An answer without secrets: its body as JSON, or as text if it is not JSON."""
 
     status: int
     headers: httpx2.Headers
@@ -40,7 +40,7 @@ class Received:
 
 
 class Line:
-    """Where requests go and what they carry, with secrets filled in. `shape` says what an answer must be."""
+    """Sends requests, with secrets filled in. `shape` says what an answer must look like."""
 
     def __init__(
         self,
@@ -71,15 +71,15 @@ class Line:
 
     @property
     def name(self) -> str:
-        """How the endpoint is called where models are named."""
+        """The endpoint's name in places where models are named."""
         return f"{ELSEWHERE}:{self.host}"
 
     def begin(self, *, opens: bool = False) -> Exchange:
-        """Start asking for an answer: its time runs from now. `opens` when nobody has spoken yet."""
+        """Start asking for an answer: its time limit starts now. `opens` when no one has spoken yet."""
         return Exchange(self, opens)
 
     async def send(self, body: Json) -> httpx2.Response:
-        """One request. Made by hand: a shared client would add the cookies of other conversations."""
+        """One request. Built by hand: a shared client would add the cookies of other conversations."""
         request = httpx2.Request(
             "POST",
             self._url,
@@ -91,7 +91,7 @@ class Line:
 
 
 class Exchange:
-    """One answer that is asked for: how often so far, and how much of its time is left."""
+    """One answer that is being asked for: how many requests so far, and how much time is left."""
 
     def __init__(self, line: Line, opens: bool) -> None:
         self._line = line
@@ -101,10 +101,10 @@ class Exchange:
         self.requests = 0
 
     async def post(self, body: Json) -> Received:
-        """What the endpoint answers.
+        """The endpoint's answer.
 
         Raises:
-            ModelError: it refused, broke off, said nothing in time, or was in trouble every time it was asked.
+            ModelError: it refused, broke off, did not answer in time, or failed every time it was asked.
         """
         while True:
             outcome = await self._attempt(body)
@@ -113,7 +113,7 @@ class Exchange:
             await self._wait(body, outcome)
 
     def failed(self, body: Json, failure: Failure, hint: str | None = None) -> ModelError:
-        """The error that ends the run, in our words: the endpoint's own are in `received`."""
+        """The error that ends the run, in our words; the endpoint's own are in `received`."""
         tries = f" ({self.requests} attempts)" if self.requests > 1 else ""
         return ModelError(
             f"The endpoint at {self._line.host} {failure.reason}{tries}.",
@@ -140,13 +140,13 @@ class Exchange:
                 response = await self._line.send(body)
                 return self._read(response, await _content_of(response))
         except (TimeoutError, httpx2.TimeoutException):
-            return Failure("timeout", f"gave no whole answer within {self._line.policy.deadline:g} s")
+            return Failure("timeout", f"gave no complete answer within {self._line.policy.deadline:g} s")
         except (httpx2.ConnectError, httpx2.ProxyError) as exc:
             return Failure("unreachable", f"could not be reached ({type(exc).__name__})")
         except httpx2.DecodingError:
             return Failure("malformed", "answered with a body that cannot be decompressed")
         except httpx2.RequestError:
-            return Failure("malformed", "closed the connection before its answer was whole")
+            return Failure("malformed", "closed the connection before its answer was complete")
 
     def _read(self, response: httpx2.Response, content: bytes | None) -> Received | Failure:
         status = response.status_code
@@ -155,7 +155,7 @@ class Exchange:
         try:
             received = _received(response, content, self._line.secrets)
         except (InvalidInput, RecursionError):
-            return Failure("malformed", f"answered {status} with JSON that cannot be kept", status)
+            return Failure("malformed", f"answered {status} with JSON that cannot be stored", status)
         if response.is_success:
             return received
         return replace(refusal(status, received.body, response.headers), reason=f"answered {_said(status)}")
@@ -171,7 +171,7 @@ class Exchange:
 
     def _hint(self, failure: Failure) -> str:
         if failure.kind == "malformed":
-            return f"{self._line.shape} What came is in {_SEEN}."
+            return f"{self._line.shape} The answer is in {_SEEN}."
         if self._opens and failure.status in _BEWILDERED:
             return "An agent that cannot open needs a greeting_message, or agent_speaks_first=false."
         return _HINTS_BY_STATUS.get(failure.status or 0) or _HINTS[failure.kind]
@@ -186,10 +186,10 @@ _SEEN = 'read_transcript(view="model_calls")'
 
 _HINTS: dict[FailureKind, str] = {
     "rate_limit": "Try again later, or lower AGENT_EVAL_MAX_CONCURRENCY.",
-    "quota": "Whoever runs the endpoint has no credit left with a provider of theirs.",
-    "auth": "Check the endpoint's headers, and the secrets that they refer to.",
-    "refused": f"Its own words are in {_SEEN}.",
-    "overloaded": "The endpoint is in trouble: its log says why.",
+    "quota": "The endpoint's operator has no credit left with one of their providers.",
+    "auth": "Check the endpoint's headers and the secrets that they refer to.",
+    "refused": f"Its own message is in {_SEEN}.",
+    "overloaded": "The endpoint is failing: its log says why.",
     "timeout": "Find out why it is slow, or raise the endpoint's timeout_seconds (at most 300).",
     "unreachable": "Check the endpoint's url, and that a server answers there.",
 }
@@ -197,7 +197,9 @@ _HINTS: dict[FailureKind, str] = {
 _HINTS_BY_STATUS = {
     404: "Check the endpoint's url and model.",
     405: "Check the endpoint's url: it must take POST.",
-} | dict.fromkeys((301, 302, 303, 307, 308), "Redirects are not followed: set the url that it leads to.")
+} | dict.fromkeys(
+    (301, 302, 303, 307, 308), "Redirects are not followed: set the url to the redirect's target."
+)
 
 
 def _said(status: int) -> str:
@@ -211,7 +213,7 @@ def _may_ask_again(failure: Failure) -> bool:
 
 
 async def _content_of(response: httpx2.Response) -> bytes | None:
-    """The body, or None when it is larger than any answer that makes sense."""
+    """The body, or None when it is larger than any sensible answer."""
     content = bytearray()
     try:
         async for piece in response.aiter_bytes():
@@ -224,7 +226,7 @@ async def _content_of(response: httpx2.Response) -> bytes | None:
 
 
 def _received(response: httpx2.Response, content: bytes, secrets: Mapping[str, str]) -> Received:
-    """Raises InvalidInput for what JSON cannot hold, RecursionError for too much depth."""
+    """Raises InvalidInput for values that JSON cannot express, RecursionError for too much nesting."""
     body = _body_of(content, response.headers.get("content-type", ""))
     reject_unwritable(body)
     is_json = not isinstance(body, str) or _is_json(content)
@@ -234,7 +236,7 @@ def _received(response: httpx2.Response, content: bytes, secrets: Mapping[str, s
 
 
 def _body_of(content: bytes, kind: str) -> Any:
-    """The body as JSON or as text. What says that it is text may be an object all the same, but no number."""
+    """The body as JSON or as text. A body declared as text may still be an object, but not a number."""
     body = read_body(content, kind)
     is_text = kind.startswith("text/plain") and type(body) not in (dict, str)
     return content.decode(errors="replace") if is_text else body
@@ -249,14 +251,14 @@ def _is_json(content: bytes) -> bool:
 
 
 def _filled(endpoint: Endpoint, environment: Mapping[str, str]) -> dict[str, str]:
-    """The endpoint's headers as they are sent, by their names in lower case."""
+    """The endpoint's headers as they are sent, by lower-case name."""
     headers: dict[str, str] = {}
     for name, value in endpoint.headers.items():
         filled = fill_secrets(value, environment)
         if not (filled.isascii() and filled.isprintable()):
             raise NotConfigured(
                 f"The header {name!r} of the endpoint at {endpoint.host} gets a secret with characters that "
-                "no header can hold, such as a line break."
+                "a header cannot contain, such as a line break."
             )
         headers[name.lower()] = filled
     return headers
@@ -266,7 +268,7 @@ def _checked_url(url: str) -> httpx2.URL:
     try:
         return httpx2.URL(url)
     except httpx2.InvalidURL:
-        raise NotConfigured("The endpoint's url is no address that can be asked.") from None
+        raise NotConfigured("The endpoint's url is not an address that requests can be sent to.") from None
 
 
 def _host_of(url: httpx2.URL) -> dict[str, str]:

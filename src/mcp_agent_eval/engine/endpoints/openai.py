@@ -1,8 +1,8 @@
-"""An agent elsewhere that speaks chat completions. Its words, its calls and its habits are read as a model's are.
+"""An agent elsewhere that speaks chat completions. Its words, its calls and its quirks are read like a model's.
 
-Tool calls mean one of two things. What is declared on the agent's record and waits for a result is left to us,
-as the protocol has it. Calls beside a text that wait for nothing were carried out over there: they are reports,
-and so is the list `executed_tools` of a message, in which servers with tools of their own tell what they did.
+Tool calls mean one of two things. Calls of declared tools that wait for a result are left to us, as the protocol
+says. Calls next to a text that wait for nothing were carried out by the endpoint: they are reports, and so is the
+list `executed_tools` of a message, in which servers with their own tools say what they did.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from mcp_agent_eval.errors import ModelError
 from mcp_agent_eval.types import Json
 from mcp_agent_eval.types.endpoint import Endpoint
 
-SHAPE = "It must answer as chat completions do; `url` is the base before /chat/completions."
+SHAPE = "It must answer in the chat completions format; `url` is the base before /chat/completions."
 _UNDECLARED_HINT = (
-    "Declare in the agent's `tools` what the endpoint leaves to its caller. Tools that it runs by itself belong "
-    "beside a text, or are not shown."
+    "Declare in the agent's `tools` what the endpoint leaves to its caller. Report tools that it runs itself "
+    "next to a text, or not at all."
 )
 _PATH = "/chat/completions"
 _COMPLAINT = r"\b(extra|unknown|unrecogni[sz]ed|unsupported|not )"
@@ -45,11 +45,11 @@ _REFUSES_USER = re.compile(rf"\buser\b.{{0,40}}{_COMPLAINT}|{_COMPLAINT}.{{0,40}
 
 
 class _Undeclared(MalformedError):
-    """Tools are to be run that nobody here knows."""
+    """The endpoint asks us to run tools that are unknown here."""
 
 
 class OpenAIEndpoint:
-    """A `Model` for one conversation with an endpoint. What it learns of the endpoint holds as long."""
+    """A `Model` for one conversation with an endpoint. What it learns about the endpoint lasts that long."""
 
     def __init__(self, endpoint: Endpoint, line: Line) -> None:
         self._endpoint = endpoint
@@ -59,11 +59,11 @@ class OpenAIEndpoint:
 
     @property
     def name(self) -> str:
-        """`endpoint:HOST`, as it is stored with a run."""
+        """`endpoint:HOST`, as stored with a run."""
         return self._line.name
 
     async def complete(self, request: ModelRequest) -> ModelReply:
-        """Ask until there is an answer; whatever of a request it refuses is left out of the next one.
+        """Ask until there is an answer; parts of a request that it refuses are left out of the next one.
 
         Raises:
             ModelError: it failed for good; the message names its host and what was wrong.
@@ -89,7 +89,7 @@ class OpenAIEndpoint:
         return body | {"stream": True} if self._endpoint.stream else body
 
     def _learn(self, request: ModelRequest, body: Json, refused: ModelError) -> None:
-        """Note the first thing that a refusal may be about and that would change the request, or give up."""
+        """Note the first quirk that a refusal may be about and that would change the request, or give up."""
         if refused.status_code in (400, 422):
             for name in _refused_parts(refused.received):
                 if self._encode(request, self._learned | {name}) != body:
@@ -117,7 +117,7 @@ class OpenAIEndpoint:
         )
 
     def _left_out(self, request: ModelRequest, body: Json) -> tuple[str, ...]:
-        """Those of the refused parts that made this very request differ."""
+        """The refused parts that actually changed this request."""
         learned = self._learned
         return tuple(name for name in sorted(learned) if self._encode(request, learned - {name}) != body)
 
@@ -125,24 +125,24 @@ class OpenAIEndpoint:
         if not (body := as_object(received.body)):
             raise MalformedError(_what_is_no_answer(received))
         if error_in(body):
-            raise MalformedError("an error in the place of an answer")
+            raise MalformedError("an error instead of an answer")
         return self._wire.decode(body)
 
 
 def chat_address(url: str) -> str:
-    """Where chat completions are, given their address or the base before it. A query stays."""
+    """The address of chat completions, given it or the base before it. A query is kept."""
     parts = urlsplit(url)
     path = parts.path.rstrip("/")
     return urlunsplit(parts._replace(path=path if path.endswith(_PATH) else path + _PATH, fragment=""))
 
 
 def _as_it_came(message: Message) -> Message:
-    """A message that waits for results goes back as it came; of any other, the words are enough."""
+    """A message that waits for results is sent back as it came; for any other, the words are enough."""
     return replace(message, native=extras_of(message).own) if message.role == "assistant" else message
 
 
 def _newest(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """What the endpoint has not seen: results of tools with the calls that they answer, or what was said."""
+    """What the endpoint has not seen yet: tool results with the calls that they answer, or what was said."""
     for index in reversed(range(len(messages))):
         if messages[index].role == "assistant":
             return messages[index if messages[index].tool_calls else index + 1 :]
@@ -156,7 +156,7 @@ def _refused_parts(received: Any) -> list[str]:
 
 
 def _settled(decoded: Decoded, declared: set[str]) -> Message:
-    """The answer with its calls sorted: those that are left to us, and those that are only reported."""
+    """The answer with its calls split into those left to us and those only reported."""
     said = decoded.message
     text = said.text if said.text.strip() else ""
     calls = said.tool_calls
@@ -186,7 +186,7 @@ def _name_of(entry: Json) -> str:
 
 
 def _as_result(output: Any) -> Any:
-    """What a tool came to; servers write it as JSON in a text, as they do with arguments."""
+    """A tool's result; servers write it as JSON in a string, as they do with arguments."""
     if not (isinstance(output, str) and output.startswith(("{", "["))):
         return output
     try:
@@ -199,12 +199,12 @@ def _what_is_no_answer(received: Received) -> str:
     if received.body == "":
         return "an empty body"
     if "event-stream" in received.headers.get("content-type", ""):
-        return "a stream that was cut, or that holds no answer"
-    return "JSON that is no object with an answer" if received.is_json else "a body that is no JSON"
+        return "a stream that was cut off or contains no answer"
+    return "JSON that is not an object with an answer" if received.is_json else "a body that is not JSON"
 
 
 def _failure(received: Received, problem: MalformedError) -> Failure:
-    """The failure behind a successful status; one that holds an error is of that error's kind."""
+    """The failure behind a successful status; if the body contains an error, that error gives the kind."""
     told = error_in(as_object(received.body))
     status = error_status(told) or received.status
     kind = refusal(status, received.body, received.headers, told).kind if told else "malformed"

@@ -1,4 +1,4 @@
-"""Which model speaks to an endpoint."""
+"""Chooses the model that speaks to an endpoint."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def endpoint_model(
     environment: Mapping[str, str] = os.environ,
     base_delay: float = 0.5,
 ) -> Model:
-    """A model for one conversation. It keeps to one of the `clients`, and conversations are spread over them.
+    """A model for one conversation. It uses one of the `clients`; conversations are spread over them.
 
     Raises:
         NotConfigured: a secret that a header refers to is missing, or cannot be sent.

@@ -4,9 +4,9 @@
                "turn": int, "agent": str, "variables": {str: str | null}}
     answer    {"text": str, "tool_calls": [{"name": str, "args": {}, "result": any, "error": str}], "ends": bool}
 
-`message` is what the caller has just said, null where the agent is to open; `history` is what was said before it;
-`turn` is how often the caller has spoken. Of an answer only `text` is needed, and nothing where `ends` is true.
-It may be called `message`, `reply` or `response`, be a JSON string by itself, or stand alone as text/plain.
+`message` is what the caller has just said, null if the agent is to open; `history` is what was said before it;
+`turn` is how often the caller has spoken. An answer only needs `text`, and not even that if `ends` is true.
+The text may be called `message`, `reply` or `response`, be a bare JSON string, or be a text/plain body.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class WebhookEndpoint:
 
     @property
     def name(self) -> str:
-        """`endpoint:HOST`, as it is stored with a run."""
+        """`endpoint:HOST`, as stored with a run."""
         return self._line.name
 
     async def complete(self, request: ModelRequest) -> ModelReply:
@@ -93,12 +93,12 @@ def _history(messages: tuple[Message, ...]) -> list[Json]:
 
 
 def _decoded(received: Received) -> Message:
-    """Raises MalformedError: it is not an answer, and what of it is not."""
+    """Raises MalformedError: it is not an answer; the error says which part is wrong."""
     body = received.body
     if isinstance(body, str):
         return answer(_spoken(_bare_text(received)))
     if not isinstance(body, dict):
-        raise MalformedError("JSON that is neither an object nor a text")
+        raise MalformedError("JSON that is neither an object nor a string")
     told = as_object(body)
     ends = _ends(told)
     return answer(_text(told, ends), extras=Extras(_reports(told), ends))
@@ -127,21 +127,21 @@ def _ends(told: Json) -> bool:
 
 
 def _text(told: Json, ends: bool) -> str:
-    """The first of the names under which there is anything; somebody who hangs up need not say a word."""
+    """The text under the first name that has one; an agent that hangs up need not say anything."""
     given = next((told[key] for key in _TEXT_KEYS if told.get(key) is not None), None)
     if given is None and ends:
         return ""
     if given is None:
         raise MalformedError("no `text`")
     if not isinstance(given, str):
-        raise MalformedError("a `text` that is no text")
+        raise MalformedError("a `text` that is not a string")
     return given if ends and not given.strip() else _spoken(given)
 
 
 def _reports(told: Json) -> tuple[Report, ...]:
     calls = told.get("tool_calls")
     if calls is not None and not isinstance(calls, list):
-        raise MalformedError("a `tool_calls` that is no list")
+        raise MalformedError("a `tool_calls` that is not a list")
     return tuple(_report(call, f"tool_calls[{index}]") for index, call in enumerate(as_list(calls)))
 
 
@@ -151,6 +151,6 @@ def _report(call: Any, place: str) -> Report:
     if not name:
         raise MalformedError(f"a `{place}` without a `name`")
     if error is not None and not isinstance(error, str):
-        raise MalformedError(f"a `{place}.error` that is no text")
+        raise MalformedError(f"a `{place}.error` that is not a string")
     args, raw = tool_arguments(told.get("args"))
     return Report(name, args, raw, told.get("result"), error or None)

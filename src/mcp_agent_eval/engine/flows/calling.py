@@ -1,4 +1,4 @@
-"""What a tool_call node makes of its tool: the node's own settings over the tool's, and slots filled."""
+"""Applies a tool_call node's own settings to its tool, and fills the slots."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _SHORTEST_TIMEOUT = 1.0
 
 
 def as_node_has_it(tool: Tool, node: ToolCallNode) -> Tool:
-    """The tool with the node's `config_override` over its config, key by key, and no more time than the node
-    gives it."""
+    """The tool with the node's `config_override` applied to its config key by key, and its time limited by the
+    node."""
     override = node.config_override or {}
     config = tool.config | override | _limit(tool.config | override, node.timeout_secs)
     if "extraction_parameters" in _object(override.get("payload_config")):
@@ -35,12 +35,12 @@ def with_slots_filled(tool: Tool, fill: Callable[[str], str]) -> Tool:
 
 
 def takes_nothing(tool: Tool) -> bool:
-    """Whether it has no parameters, so that no model need be asked for any."""
+    """Whether it has no parameters, so that no model needs to be asked for any."""
     return not _object(tool.parameters.get("properties"))
 
 
 def required(tool: Tool) -> list[str]:
-    """The names of the arguments that it cannot do without."""
+    """The names of the arguments that it requires."""
     names: Any = tool.parameters.get("required")
     return [str(name) for name in cast(list[object], names)] if isinstance(names, list) else []
 
@@ -54,7 +54,7 @@ def _limit(config: Json, seconds: float | None) -> Json:
 
 
 def _with_parameters_of(tool: Tool, config: Json) -> Tool:
-    """The override replaces what the model is asked for as well."""
+    """Let the override also replace what the model is asked for."""
     record = tool.model_dump(exclude={"parameters", "config"})
     return Tool.model_validate(record | {"config": config})
 

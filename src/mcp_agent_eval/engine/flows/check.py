@@ -1,4 +1,4 @@
-"""What is checked when a flow is saved: everything that is wrong with it is told at once, in the contract's codes."""
+"""Checks a flow before it is saved: reports everything that is wrong with it at once, in the contract's codes."""
 
 from __future__ import annotations
 
@@ -21,28 +21,26 @@ _RETIRED = (
 
 
 class FlowInvalid(InvalidInput):
-    """A `flow_config` that breaks rules. `issues` holds everything that is wrong with it."""
+    """A `flow_config` that breaks rules. `issues` lists all of its problems."""
 
     code = "FLOW_INVALID"
 
     def __init__(self, issues: list[FlowIssue]) -> None:
         rules = "a rule" if len(issues) == 1 else f"{len(issues)} rules"
-        super().__init__(
-            f"flow_config breaks {rules}.", hint="`issues` lists everything that is wrong, with its node."
-        )
+        super().__init__(f"flow_config breaks {rules}.", hint="`issues` lists every problem with its node.")
         self.issues = issues
 
     def as_dict(self) -> dict[str, Any]:
-        """The contract's error body with `issues`; one that is about no single node names none."""
+        """The contract's error body with `issues`; one that is not about a single node names none."""
         told = [{name: item for name, item in issue.items() if item is not None} for issue in self.issues]
         return super().as_dict() | {"issues": told}
 
 
 def read_flow(config: Json, *, tools: Collection[str]) -> FlowConfig:
-    """The flow that a `flow_config` describes. `tools` are the ids and names that its nodes may refer to.
+    """The flow described by a `flow_config`. `tools` are the ids and names that its nodes may refer to.
 
     Raises:
-        FlowInvalid: it breaks a rule; all that it breaks are told.
+        FlowInvalid: it breaks at least one rule; all broken rules are reported.
     """
     flow, issues = _parsed(config)
     issues += broken_rules(config, tools)
@@ -59,7 +57,7 @@ def _parsed(config: Json) -> tuple[FlowConfig | None, list[FlowIssue]]:
 
 
 class _Place(NamedTuple):
-    """Where something is wrong: the node, its number and type as far as known, and the path within it."""
+    """Where a problem is: the node, its number and type as far as known, and the path within it."""
 
     node: Json
     number: int | None
@@ -94,7 +92,7 @@ _WHAT_MISSING_MEANS: dict[tuple[str, ...], tuple[IssueCode, str]] = {
     ("tool_call", "transitions"): ("success_not_wired", "success leads nowhere"),
     ("tool_call", "transitions", "success_next_step_id"): ("success_not_wired", "success leads nowhere"),
     ("tool_call", "transitions", "custom", "next_step_id"): ("unknown_target_node", "the edge leads nowhere"),
-    ("transfer", "transfer_to"): ("transfer_to_missing", "there is nobody to transfer to"),
+    ("transfer", "transfer_to"): ("transfer_to_missing", "there is no transfer target"),
 }
 
 
@@ -134,6 +132,6 @@ def _in_words(problem: ErrorDetails, place: _Place) -> str:
 
 
 def _in_order(issues: list[FlowIssue], config: Json) -> list[FlowIssue]:
-    """What is about the flow as a whole, then node by node."""
+    """Sort: problems with the whole flow first, then node by node."""
     order = {node["id"]: number for number, node in enumerate(raw_nodes(config))}
     return sorted(issues, key=lambda issue: order.get(issue["node_id"] or "", -1))

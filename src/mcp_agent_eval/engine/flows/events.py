@@ -1,4 +1,4 @@
-"""What a flow leaves in a transcript: flat objects with a `type`, in the contract's words."""
+"""The events that a flow leaves in a transcript: flat objects with a `type`, in the contract's terms."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def decided(step_id: str, decision: str, target: str | None = None, *, valid: bo
 
 
 def tool_result(node: ToolCallNode, use: ToolUse, arguments: Json, *, called: bool) -> Json:
-    """What a tool came to. `response_preview` is the beginning of its result; `duration_ms` in milliseconds. `called`
-    is false, and there at all, only where the node took its error edge without having called its tool: no assertion
-    counts that as a call. (Ours.)"""
+    """The outcome of a tool. `response_preview` is the beginning of its result; `duration_ms` is in milliseconds.
+    `called` is present, and false, only when the node took its error edge without calling its tool: assertions do
+    not count that as a call. (Ours.)"""
     event: Json = {
         "type": "flow_tool_result",
         "step_id": node.id,

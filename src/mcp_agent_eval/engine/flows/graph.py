@@ -1,4 +1,4 @@
-"""An index over a flow: its nodes by id, and where each of them may lead."""
+"""An index of a flow: its nodes by id, and where each of them may lead."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """A way that was taken, and why; `via` is the transition's id, where it has one."""
+    """A way that was taken, and why; `via` is the transition's id, if it has one."""
 
     target: str
     reason: str
@@ -40,7 +40,7 @@ class Edge:
 
 
 class FlowGraph:
-    """Looks things up in a flow that was checked."""
+    """Looks things up in a checked flow."""
 
     def __init__(self, flow: FlowConfig) -> None:
         self._nodes: dict[str, Node] = {node.id: node for node in flow.nodes}
@@ -48,11 +48,11 @@ class FlowGraph:
         self.start = next(node for node in flow.nodes if isinstance(node, StartNode))
 
     def node(self, id: str) -> Node:
-        """The node of that id."""
+        """The node with that id."""
         return self._nodes[id]
 
     def choices(self, node: ConversationNode) -> tuple[Choice, ...]:
-        """The node's own transitions, then a jump to every global node but itself."""
+        """The node's own transitions, then a jump to every other global node."""
         own = [
             Choice(way.id, way.next_step_id, way.label or "", way.description or "")
             for way in node.transitions
@@ -67,7 +67,7 @@ class FlowGraph:
         return None
 
     def after_tool(self, node: ToolCallNode, use: ToolUse) -> Edge | None:
-        """The one edge that a tool's outcome leads along; None for an error that has no edge."""
+        """The one edge that follows from a tool's outcome; None for an error without an edge."""
         edges = node.transitions
         if use.error:
             target = edges.error_next_step_id

@@ -1,8 +1,8 @@
-"""How a flow is walked, and nothing else: no model, no words, no tools.
+"""Walks a flow, and nothing else: no model, no words, no tools.
 
-The machine is a script. It yields what is to be done next, a task, and is sent what that came to. Whoever
-carries the tasks out decides how: `FlowAgent` asks a model, the simulator compares keywords. Both walk the same
-way, because the way is here.
+The machine is a generator. It yields the next task and is sent the task's outcome. How a task is carried out is up
+to the caller: `FlowAgent` asks a model, the simulator compares keywords. Both take the same path, because the path
+is decided here.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from mcp_agent_eval.types.flow import (
 )
 
 MOST_NODES = 25
-"""Nodes that may be entered before the caller is given a word."""
+"""Nodes that may be entered before the caller gets to speak."""
 QUESTIONS = 3
-"""How often the caller is asked for arguments that a tool needs."""
+"""How often the caller is asked for a tool's missing arguments."""
 
 TRANSFERRED = "flow_transfer"
 ENDED = "flow_end"
@@ -46,7 +46,7 @@ class FlowLoop(EvalError):
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Say this text as it stands."""
+    """Say this text verbatim."""
 
     text: str
 
@@ -62,8 +62,8 @@ class Speak:
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """Judge what the caller said. Answered with the id of a choice; or with None to stay, and then the caller
-    was answered, too."""
+    """Judge what the caller said. Answered with the id of a choice, or with None to stay; the caller has then also
+    been answered."""
 
     node: ConversationNode
     choices: tuple[Choice, ...]
@@ -71,7 +71,7 @@ class Pick:
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """Find the arguments of a tool, or ask the caller for them, if that is still allowed.
+    """Find the arguments of a tool, or ask the caller for them if that is still allowed.
     Answered with `Prepared`."""
 
     node: ToolCallNode
@@ -80,7 +80,7 @@ class Prepare:
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Hand over to the caller. Answered, with nothing, once they have spoken."""
+    """Let the caller speak. Answered with None once they have spoken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +93,13 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """The conversation is over; `ends` says by what. Never answered."""
+    """The conversation is over; `ends` says how. Never answered."""
 
     ends: str
 
 
 Inner: TypeAlias = Say | Speak | Pick | Prepare
-"""Tasks that are carried out without anybody else."""
+"""Tasks that are carried out without anyone else."""
 Outer: TypeAlias = Listen | Call | Over
 """Tasks at which others have their turn."""
 Task: TypeAlias = Inner | Outer
@@ -108,8 +108,8 @@ Script: TypeAlias = Generator[Task, Any, T]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What is known of a tool's arguments: all of them, or which ones are `missing`, or why it cannot be
-    called at all."""
+    """What is known about a tool's arguments: all of them, or which are `missing`, or why it cannot be called at
+    all."""
 
     tool_name: str
     arguments: Json = field(default_factory=dict[str, Any])
@@ -118,7 +118,7 @@ class Prepared:
 
 
 class FlowMachine:
-    """One walk through a flow. `arguments` and `results` are those of the tools so far, by node id."""
+    """One walk through a flow, with the `arguments` and `results` of tools so far, by node id."""
 
     def __init__(self, flow: FlowConfig) -> None:
         self._graph = FlowGraph(flow)
@@ -141,12 +141,12 @@ class FlowMachine:
         yield Over((yield from self._close(node)))
 
     def take_events(self) -> tuple[Json, ...]:
-        """What happened since this was last asked for, in order."""
+        """The events since this was last called, in order."""
         taken, self._events = tuple(self._events), []
         return taken
 
     def _begin(self) -> Script[Node]:
-        """Greet, or let the caller begin; a conversation node may be entered with that already."""
+        """Greet, or let the caller begin; this may already enter a conversation node."""
         start = self.start
         self._enter(Edge(start.id, events.START))
         first = Edge(start.next_step_id, events.START)
@@ -163,7 +163,7 @@ class FlowMachine:
         return self._enter(first)
 
     def _pass_through(self, node: ConversationNode | ToolCallNode) -> Script[Node | None]:
-        """Do what a node that was just entered is for; the node that comes after it, if any does."""
+        """Carry out a node that was just entered; return the next node, if any."""
         if isinstance(node, ToolCallNode):
             return (yield from self._use_tool(node))
         yield Speak(step=node.instructions)
@@ -177,7 +177,7 @@ class FlowMachine:
                 return self._enter(edge)
 
     def _pick(self, node: ConversationNode) -> Script[Edge | None]:
-        """One turn of the caller; None to stay, and then the caller was answered."""
+        """One turn of the caller; None means stay, and the caller has been answered."""
         choice_id: str | None = yield Pick(node, self._graph.choices(node))
         if choice_id is None:
             self._events.append(events.decided(node.id, events.STAY))
@@ -190,7 +190,7 @@ class FlowMachine:
         return edge
 
     def _use_tool(self, node: ToolCallNode) -> Script[Node | None]:
-        """Call the tool once its arguments are known, and go where its outcome leads, if it leads anywhere."""
+        """Call the tool once its arguments are known; return the node that its outcome leads to, if any."""
         prepared = yield from self._prepare(node)
         self.arguments[node.id] = prepared.arguments
         use = yield from self._call(node, prepared)
@@ -217,7 +217,7 @@ class FlowMachine:
         return (yield Call(node, prepared.arguments))
 
     def _close(self, node: Node | None) -> Script[str]:
-        """Say what is said last; by what the conversation ended."""
+        """Say the last words; return how the conversation ended."""
         if isinstance(node, TransferNode):
             yield Say(node.transfer_message or "")
             return TRANSFERRED
@@ -246,7 +246,7 @@ def _greeting(start: StartNode, first: ConversationNode | None = None) -> Say | 
 
 
 def _farewell(node: EndNode) -> Say | Speak:
-    """An end without a farewell is silent: there is nothing to instruct anybody with."""
+    """An end without a farewell is silent, since there is no instruction for one."""
     literal = node.is_literal or not node.farewell
     return Say(node.farewell or "") if literal else Speak(closing=node.farewell)
 

@@ -1,6 +1,6 @@
-"""The part of JSONPath that a flow's custom edges use: `$.a.b`, `$.list[0].c`, and how a value is compared.
+"""The subset of JSONPath that a flow's custom edges use (`$.a.b`, `$.list[0].c`), and how values are compared.
 
-There are no wildcards, filters or recursive steps, so a path costs what it is long.
+There are no wildcards, filters or recursive steps, so the cost is linear in the length of the path.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ _STEP = re.compile(r"\.([\w-]+)|\[([0-9]+)\]")
 
 
 def is_path(text: str) -> bool:
-    """Whether it is of the form that is understood."""
+    """Whether the path has a supported form."""
     return _PATH.fullmatch(text) is not None
 
 
 def leads_to(path: str, result: object, equals: object) -> bool:
-    """Whether `path` leads to something in `result` that reads like `equals`."""
+    """Whether the value at `path` in `result` is `equals` when written as text."""
     if not is_path(path):
         return False
     try:
@@ -29,7 +29,7 @@ def leads_to(path: str, result: object, equals: object) -> bool:
 
 
 def as_text(value: object) -> str:
-    """A value as JSON writes it, but for a text, which stands for itself: `true`, `null`, `42`, `Ann`."""
+    """A value as JSON writes it, except a string, which stays as it is: `true`, `null`, `42`, `Ann`."""
     if isinstance(value, str):
         return value
     if isinstance(value, float) and value.is_integer():
@@ -38,7 +38,7 @@ def as_text(value: object) -> str:
 
 
 def _follow(path: str, result: object) -> object:
-    """What is at the end of a path. Raises LookupError where it leads nowhere."""
+    """The value at the end of a path. Raises LookupError if there is none."""
     value: Any = result
     for step in _STEP.finditer(path):
         value = _member(value, step[1]) if step[1] else _element(value, int(step[2]))

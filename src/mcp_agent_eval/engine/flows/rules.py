@@ -1,4 +1,4 @@
-"""The rules of a flow that no single field can break: how its nodes hang together, and what they refer to.
+"""The rules of a flow that concern more than one field: how its nodes connect, and what they refer to.
 
 They are checked on the flow as it was sent, so that a fault in one node does not hide those of the others.
 """
@@ -15,11 +15,11 @@ from mcp_agent_eval.types import Json
 from mcp_agent_eval.types.flow import GLOBAL_PREFIX, TERMINALS, FlowIssue, IssueCode, raw_nodes, wires
 
 MOST_TOOL_NODES = 127
-"""A model takes at most 128 tools, one of which picks transitions."""
+"""Models accept at most 128 tools, one of which picks transitions."""
 
 
 def broken_rules(config: Json, tools: Collection[str]) -> list[FlowIssue]:
-    """Every rule that the flow breaks. `tools` are the ids and names of tools that there are."""
+    """Every rule that the flow breaks. `tools` are the ids and names of the existing tools."""
     nodes = raw_nodes(config)
     if not isinstance(config.get("nodes"), list):
         return []
@@ -51,20 +51,20 @@ def _beginning(nodes: list[Json]) -> Iterator[FlowIssue]:
     if not starts:
         yield _issue(None, "no_start", "There is no start node.")
     for extra in starts[1:]:
-        yield _issue(extra, "multiple_starts", f"There is a start node already: {starts[0]['id']!r}.")
+        yield _issue(extra, "multiple_starts", f"There is already a start node: {starts[0]['id']!r}.")
 
 
 def _ending(nodes: list[Json]) -> Iterator[FlowIssue]:
     if not _of_type(nodes, *TERMINALS):
         yield _issue(
-            None, "no_terminal", "There is no end and no transfer node, so no conversation could end."
+            None, "no_terminal", "There is neither an end nor a transfer node, so no conversation could end."
         )
 
 
 def _too_many_tools(nodes: list[Json]) -> Iterator[FlowIssue]:
     count = len(_of_type(nodes, "tool_call"))
     if count > MOST_TOOL_NODES:
-        message = f"There are {count} tool_call nodes, and at most {MOST_TOOL_NODES} may be there."
+        message = f"There are {count} tool_call nodes, but at most {MOST_TOOL_NODES} are allowed."
         yield _issue(None, "too_many_extraction_contracts", message)
 
 
@@ -75,19 +75,19 @@ def _doubles(nodes: list[Json]) -> Iterator[FlowIssue]:
 
 
 def _strangers(nodes: list[Json]) -> Iterator[FlowIssue]:
-    """Ways that lead to no node, or to one that cannot be entered again."""
+    """Connections that lead to no node, or to one that cannot be entered again."""
     types = {node["id"]: node.get("type") for node in nodes}
     for node in nodes:
         for wire in wires(node):
             if wire.target not in types:
-                message = f"{wire.id!r} leads to {wire.target!r}, and there is no such node."
+                message = f"{wire.id!r} leads to {wire.target!r}, but there is no such node."
                 yield _issue(node, "unknown_target_node", message)
             elif types[wire.target] == "start":
                 yield _issue(node, "schema_invalid", f"{wire.id!r} leads back to the start node.")
 
 
 def _unreachable(nodes: list[Json]) -> Iterator[FlowIssue]:
-    """Without a start that leads somewhere, nothing is reachable, and saying so of every node helps nobody."""
+    """Nodes that cannot be reached. Not reported if the start leads nowhere: that would only blame every node."""
     starts = _of_type(nodes, "start")
     if not any(wires(start) for start in starts):
         return
@@ -95,7 +95,7 @@ def _unreachable(nodes: list[Json]) -> Iterator[FlowIssue]:
     reached = _reached_from(roots, {node["id"]: node for node in nodes})
     for node in nodes:
         if node["id"] not in reached:
-            yield _issue(node, "unreachable_node", "No way leads here from the start.")
+            yield _issue(node, "unreachable_node", "This node cannot be reached from the start.")
 
 
 def _reached_from(roots: list[str], nodes: dict[str, Json]) -> set[str]:
@@ -118,7 +118,7 @@ def _undescribed(nodes: list[Json]) -> Iterator[FlowIssue]:
 
 
 def _unusable_ids(nodes: list[Json]) -> Iterator[FlowIssue]:
-    """Ids of transitions by which a model could not say which one it means."""
+    """Transition ids that would not tell which transition a model means."""
     for node in _of_type(nodes, "conversation"):
         ids = Counter(_text(transition.get("id")) for transition in _objects(node.get("transitions")))
         for id, count in ids.items():
@@ -155,15 +155,15 @@ def _bad_paths(nodes: list[Json]) -> Iterator[FlowIssue]:
         ):
             path = custom.get("jsonpath")
             if isinstance(path, str) and not is_path(path):
-                message = f"jsonpath: {path!r} is not of the form $.a.b or $.list[0].c."
+                message = f"jsonpath: {path!r} does not have the form $.a.b or $.list[0].c."
                 yield _issue(node, "schema_invalid", message)
 
 
 def _dangling(nodes: list[Json]) -> Iterator[FlowIssue]:
-    """Only arguments of tool nodes have values, so a slot that names anything else would always stay empty."""
+    """Slots that would always stay empty, since only the arguments of tool nodes have values."""
     known = {METADATA, *(node["id"] for node in _of_type(nodes, "tool_call"))}
     for node in _of_type(nodes, "tool_call"):
         for name in dict.fromkeys(references(node.get("config_override"))):
             if name not in known:
-                message = f"config_override: {{{{{name}.…}}}} names no tool_call node of this flow."
+                message = f"config_override: {{{{{name}.…}}}} does not name a tool_call node of this flow."
                 yield _issue(node, "args_template_dangling_reference", message)

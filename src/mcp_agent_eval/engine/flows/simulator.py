@@ -1,6 +1,6 @@
-"""A flow walked without a model: keywords decide, tools are mocked, nobody speaks and nothing is stored.
+"""Walks a flow without a model: keywords decide, tools are mocked, no one speaks and nothing is stored.
 
-It takes the same way as an agent would that picks the same transitions, since both follow the same machine.
+It takes the same path as an agent that picks the same transitions, since both follow the same machine.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Line(Model):
 
 
 class Outcome(Model):
-    """What a tool node comes to: a result or an error."""
+    """The outcome of a tool node: a result or an error."""
 
     result: object = None
     error: str | None = None
@@ -48,15 +48,15 @@ class _Plan(Model):
 
 
 def simulate(flow: FlowConfig, transcript: Sequence[Json], mock_tool_results: Mapping[str, Json]) -> Json:
-    """Walk a flow along what a caller says, until the lines are used up or the flow ends.
+    """Walk a flow by what a caller says, until there are no more lines or the flow ends.
 
-    `transcript` holds `{role, text}`; `mock_tool_results` an `{result}` or `{error}` by the id of a tool node,
-    and other tools succeed. Answers `{trace, named_results, slot_values, ended_at_step_id}`: the flow's events,
-    results and arguments by node id, and the node at which it stands.
+    `transcript` contains `{role, text}`; `mock_tool_results` maps the id of a tool node to `{result}` or `{error}`,
+    and other tools succeed. Returns `{trace, named_results, slot_values, ended_at_step_id}`: the flow's events,
+    results and arguments by node id, and the node where it stopped.
 
     Raises:
-        InvalidInput: a line or a mock has another shape, or a mock is for no tool node of the flow.
-        FlowLoop: the flow goes from node to node without end.
+        InvalidInput: a line or a mock has the wrong shape, or a mock is not for a tool node of the flow.
+        FlowLoop: the flow goes from node to node endlessly.
     """
     mocks = dict(mock_tool_results)
     plan = validated(_Plan, {"transcript": list(transcript), "mock_tool_results": mocks})
@@ -76,12 +76,12 @@ def _check_mocks(flow: FlowConfig, mocks: Mapping[str, Json]) -> None:
     if unknown := sorted(mocks.keys() - set(tool_nodes)):
         there_are = f"They are: {', '.join(tool_nodes)}." if tool_nodes else "It has none."
         raise InvalidInput(
-            f"mock_tool_results: {unknown[0]!r} is no tool_call node of the flow. {there_are}",
+            f"mock_tool_results: {unknown[0]!r} is not a tool_call node of the flow. {there_are}",
         )
 
 
 def _walk(machine: FlowMachine, plan: _Plan) -> None:
-    """Carry out the machine's tasks until nobody has anything to say any more."""
+    """Carry out the machine's tasks until there is nothing left to say."""
     caller = (line.text for line in plan.transcript if line.role in _CALLERS)
     heard: str | None = ""
     answer: object = None

@@ -13,19 +13,19 @@ _SLOT = re.compile(r"\{\{\s*([^{}\s]+)\s*\}\}")
 _OTHERS = ("CurrentDateTime.", "secret.")
 
 Scopes = Mapping[str, Mapping[str, object]]
-"""Values by what stands before and after the last dot of a slot."""
+"""Values by the parts before and after the last dot of a slot."""
 
 
 def fill_slots(text: str, scopes: Scopes, others: Callable[[str], str] = str) -> str:
-    """The text with its slots filled; one that has no value becomes nothing.
+    """The text with its slots filled; one without a value becomes empty.
 
-    A slot that is not a flow's, such as `{{Name}}`, is handed to `others` as it stands.
+    A slot that is not a flow's, such as `{{Name}}`, is passed to `others` unchanged.
     """
     return _SLOT.sub(lambda slot: _filled(slot, scopes, others), text)
 
 
 def references(value: object) -> list[str]:
-    """What stands before the dot in every slot of a value, however deep its texts are."""
+    """The part before the dot of every slot in a value, at any depth."""
     found: list[str] = []
     waiting = [value]
     while waiting:
@@ -44,7 +44,7 @@ def _filled(slot: re.Match[str], scopes: Scopes, others: Callable[[str], str]) -
         return others(slot[0])
     scope, _, key = slot[1].rpartition(".")
     value = scopes.get(scope, {}).get(key)
-    # What a caller said must not become a slot of its own, such as one that names a secret.
+    # What a caller said must not become another slot, such as one that names a secret.
     return "" if value is None else as_text(value).replace("{", " {")
 
 

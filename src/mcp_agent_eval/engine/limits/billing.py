@@ -1,6 +1,7 @@
-"""Tokens to money, exact per call, in nano-dollars. The store rounds up to whole cents once per role and run.
+"""Converts tokens to money, exactly for each call, in nano-dollars. The store rounds up to whole cents per role and
+run.
 
-A price that is not known is None and stays None: it never becomes a silent zero.
+An unknown price is None and stays None: it never silently becomes zero.
 """
 
 from __future__ import annotations
@@ -15,24 +16,24 @@ from mcp_agent_eval.settings import Price
 NANO = 1_000_000_000
 NANO_PER_CENT = NANO // 100
 _FREE = (OFFLINE, ELSEWHERE)
-"""What costs us nothing: rules in this process, and agents that somebody else pays for."""
+"""Providers that cost us nothing: rules in this process, and agents that someone else pays for."""
 
 _PROTOCOL = "-responses"
-"""What pydantic-ai adds to a provider's name for the other of its two protocols."""
+"""Suffixes that pydantic-ai adds to a provider's name for its second protocol."""
 
 
 class Prices:
-    """What a call costs. `table` holds the user's own prices, by model; everything else comes from genai-prices, which
-    carries its data and asks no network."""
+    """Prices calls. `table` holds the user's own prices by model; all others come from genai-prices, which ships
+    its data and uses no network."""
 
     def __init__(self, table: Mapping[str, Price]) -> None:
         self._table = table
         self._unknown: set[str] = set()
 
     def nano(self, model: str, usage: Usage) -> int | None:
-        """The cost of one call to `provider:name` in nano-dollars, or None when its price is not known.
+        """The cost of one call to `provider:name` in nano-dollars, or None when its price is unknown.
 
-        Long-context tiers count per request, so this is asked per call and never for a sum.
+        Long-context tiers apply per request, so call this for each call and never for a sum.
         """
         provider, name = split(model)
         own = self._table.get(model) or self._table.get(name)
@@ -43,7 +44,7 @@ class Prices:
         return None if model in self._unknown else self._published(model, provider, name, usage)
 
     def _published(self, model: str, provider: str, name: str, usage: Usage) -> int | None:
-        # Loading the price data takes a sixth of a second: only who pays, waits.
+        # Loading the price data takes a sixth of a second, so only calls that cost money wait for it.
         from genai_prices import Usage as Tokens
         from genai_prices import calc_price
 

@@ -1,7 +1,7 @@
-"""Ceilings on what runs may cost, kept by reserving the most that a call can cost before it is made.
+"""Ceilings on the costs of runs, enforced by reserving the most that a call can cost before it is made.
 
-A call is bound from above without a tokenizer: no token is shorter than a byte, and no answer longer than the
-limit that is sent with the request. What a call really cost then takes the place of its reservation.
+The most a call can cost is known without a tokenizer: no token is shorter than a byte, and no answer is longer than
+the limit sent with the request. The actual cost of a call then replaces its reservation.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from mcp_agent_eval.types import now
 logger = logging.getLogger(__name__)
 
 LONGEST_ANSWER = 4096
-"""Tokens that an answer may have where a budget has to hold and the request sets no limit of its own."""
+"""Most tokens in an answer when a budget applies and the request sets no limit of its own."""
 
 _AROUND = 64
-"""Bytes that stand for what a provider adds to each message and to the request."""
+"""Bytes to allow for what a provider adds to each message and to the request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """So many nano-dollars at most; `scope` is None for the run itself, whose spending nobody shares."""
+    """A limit in nano-dollars; `scope` is None for the run itself, whose spending is not shared."""
 
     of: str
     setting: str
@@ -44,18 +44,18 @@ class Ceiling:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """What a call may cost at most, and the scopes in which it is set aside."""
+    """The most that a call may cost, and the scopes in which that is reserved."""
 
     nano_usd: int = 0
     scopes: tuple[str, ...] = ()
 
 
 _AGAIN = 0.25
-"""Seconds between two looks at whether calls of others have left enough."""
+"""Seconds between two checks whether other calls have left enough."""
 
 
 class Budget:
-    """The ceilings that hold for one claimed run."""
+    """The ceilings that apply to one claimed run."""
 
     def __init__(
         self,
@@ -75,18 +75,18 @@ class Budget:
         self._lost = 0
 
     def bounded(self, request: ModelRequest) -> ModelRequest:
-        """The request, with a limit to its answer where a ceiling has to hold."""
+        """The request, with a limit on its answer if a ceiling applies."""
         if not self._ceilings():
             return request
         return replace(request, max_tokens=request.max_tokens or LONGEST_ANSWER, is_capped=True)
 
     async def reserve(self, model: str, request: ModelRequest, spent: int) -> Reservation:
-        """Set aside what the call may cost; `spent` is what the run has cost so far. Where only calls that others are
-        making stand in the way, they are waited for: most of them cost less than they might.
+        """Reserve what the call may cost; `spent` is what the run has cost so far. If only calls in progress
+        elsewhere stand in the way, wait for them: most of them cost less than they might.
 
         Raises:
-            BudgetExceeded: a ceiling could be passed; nothing is set aside.
-            NotConfigured: nobody knows what the model costs.
+            BudgetExceeded: a ceiling could be exceeded; nothing is reserved.
+            NotConfigured: the model's price is unknown.
         """
         ceilings = self._ceilings()
         if not ceilings:
@@ -106,8 +106,8 @@ class Budget:
             await anyio.sleep(_AGAIN)
 
     async def settle(self, reservation: Reservation, nano_usd: int, lost: int = 0) -> None:
-        """Put what a call has cost in the place of what was set aside for it. Attempts of which nothing came may have
-        cost the same again, each."""
+        """Replace a call's reservation by its actual cost. Each attempt without an answer may have cost the same
+        again."""
         unknown = lost * reservation.nano_usd
         self._lost += unknown
 
@@ -120,11 +120,11 @@ class Budget:
         try:
             await self._database.write(work)
         except StoreError as exc:
-            # The answer is worth more: what stays set aside counts as spent.
+            # The answer matters more: a reservation that stays counts as spent.
             logger.warning("a reservation was not settled: %s", exc.message)
 
     def _set_aside(self, connection: Connection, ceilings: Mapping[str, Ceiling], most: int) -> bool:
-        """False, and nothing set aside, as long as others may leave enough."""
+        """False, with nothing reserved, as long as other calls may still leave enough."""
         has_room = True
         for scope, ceiling in ceilings.items():
             spending.settle_lost(connection, scope, self._claim)
@@ -137,7 +137,7 @@ class Budget:
         return has_room
 
     def _ceilings(self) -> list[Ceiling]:
-        """The smallest scope first: it is the one to name when several are used up."""
+        """The ceilings, smallest scope first: that is the one to name when several are exhausted."""
         settings = self._settings
         if not any((settings.max_cost_usd, settings.run_budget, settings.suite_budget, settings.day_budget)):
             return []
@@ -156,14 +156,14 @@ class Budget:
         nano = self._prices.nano(model, usage)
         if nano is None:
             raise NotConfigured(
-                f"There is a budget, and nobody knows what {model} costs.",
-                hint=f"Set its price in {PREFIX}PRICES, or take the budget away.",
+                f"A budget is set, but the price of {model} is unknown.",
+                hint=f"Set its price in {PREFIX}PRICES, or remove the budget.",
             )
         return nano
 
 
 def _ceiling(of: str, scope: str | None, **settings: float | None) -> Ceiling | None:
-    """The lowest of those that are set, in dollars."""
+    """The lowest of the limits that are set, in dollars."""
     given = [(dollars, name) for name, dollars in settings.items() if dollars is not None]
     if not given:
         return None
@@ -181,7 +181,7 @@ def _exceeded(ceiling: Ceiling, most: int) -> BudgetExceeded:
 
 
 def _most_input(request: ModelRequest) -> int:
-    """No request of so many bytes has more tokens."""
+    """An upper bound on the tokens of a request, from its size in bytes."""
     texts = [request.system, *(_text(message) for message in request.messages)]
     texts += [json.dumps([tool.name, tool.description, tool.parameters]) for tool in request.tools]
     texts.append(json.dumps(request.schema))

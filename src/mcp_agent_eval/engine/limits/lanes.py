@@ -1,7 +1,7 @@
-"""The lanes to the models: when a provider asks for patience, everybody is patient, in every process.
+"""The lanes to the models: when a provider asks us to slow down, every process does.
 
-A lane is a model at an address. What is known of it stands in the database; each process keeps a copy, which the
-worker brings up to date whenever it looks for runs.
+A lane is a model at an address. Its state is in the database; each process keeps a copy, which the worker refreshes
+whenever it looks for runs.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from mcp_agent_eval.errors import FailureKind, ModelError
 from mcp_agent_eval.types import now
 
 AWAY: frozenset[FailureKind] = frozenset({"rate_limit", "overloaded", "timeout", "unreachable"})
-"""What is wrong with a provider that may be well again in a while."""
+"""Kinds of failure that a provider may recover from in a while."""
 
 _SHORTEST_PAUSE = 0.02
 _FIRST_PAUSE = 2.0
 _LONGEST_PAUSE = lanes.LONGEST_PAUSE.total_seconds()
 _NEARLY = timedelta(seconds=1)
-"""Fifty calls that are refused at once ask for the same pause: it is written down once."""
+"""Fifty calls refused at the same time ask for the same pause: it is stored once."""
 
 _REMEMBERED = timedelta(hours=1)
-"""That a lane answers is written down this often at most, as long as all is well."""
+"""While all is well, the time of a lane's last answer is stored at most this often."""
 
 
 class Lane:
-    """One of the lanes, as the gate of its model."""
+    """One lane, acting as the gate of its model."""
 
     def __init__(self, lanes: Lanes, name: str) -> None:
         self._lanes = lanes
@@ -62,15 +62,15 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long one run waits for models that are away: until its deadline."""
+    """How long one run waits for absent models: until its deadline."""
 
     lanes: Lanes
     lane: Callable[[str], str]
     deadline: datetime
 
     async def lasts(self, model: str, failure: ModelError) -> bool:
-        """Whether the run should go on later. A model that has never answered is taken for a mistake, not for
-        an outage."""
+        """Whether the run should go on later. A model that has never answered is treated as a mistake, not an
+        outage."""
         name = self.lane(model)
         if failure.kind not in AWAY or now() >= self.deadline or not self.lanes.has_answered(name):
             return False
@@ -79,7 +79,7 @@ class Patience:
         return True
 
     async def away(self, model: str) -> str | None:
-        """Why a model that is being called does not answer, where that is known and the run should go on later."""
+        """Why a model that is being called does not answer, if that is known and the run should go on later."""
         name = self.lane(model)
         failure = self.lanes.failure(name)
         if failure and await self.lasts(model, failure):
@@ -88,7 +88,7 @@ class Patience:
 
 
 class Lanes:
-    """Every lane that this process has heard of."""
+    """Every lane that this process knows."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -104,7 +104,7 @@ class Lanes:
         return Lane(self, name)
 
     async def refresh(self) -> None:
-        """Take over what the database says, which goes by a clock of its own; but for what was told meanwhile."""
+        """Take over the database's state, which uses its own clock, except where a newer change is not stored yet."""
         told = self._told
         states, at = await self._database.read(_all)
         self._ahead = at - now()
@@ -114,28 +114,29 @@ class Lanes:
         self._turned = anyio.Event()
 
     def are_recovering(self) -> bool:
-        """Whether a pause is over and no answer has come since: then runs may be claimed though nothing has changed."""
+        """Whether a pause is over and no answer has come since: then runs may be claimed although nothing has
+        changed."""
         return any(state.pauses and not state.is_paused(self._now()) for state in self._states.values())
 
     def has_answered(self, name: str) -> bool:
-        """Whether this lane ever led to an answer: then the address and the key are right."""
+        """Whether this lane ever gave an answer: then the address and the key are right."""
         return self._state(name).answered_at is not None
 
     def seconds_closed(self, name: str) -> float:
-        """For how long it is still paused."""
+        """Seconds for which it is still paused."""
         state, at = self._state(name), self._now()
         return (
             (state.paused_until - at).total_seconds() if state.paused_until and state.is_paused(at) else 0.0
         )
 
     async def passed(self, name: str) -> None:
-        """Wait as long as the lane is paused, and a little on top: calls that waited together should part."""
+        """Wait while the lane is paused, plus a little extra: calls that waited together should spread out."""
         while (closed := self.seconds_closed(name)) > 0:
             with anyio.move_on_after(closed * random.uniform(1, 1.2)):
                 await self._turned.wait()
 
     async def answered(self, name: str) -> None:
-        """An answer came: the lane is open, for everybody. One that was asked for before a pause says nothing of it."""
+        """An answer came: the lane is open for everyone. An answer requested before a pause does not end the pause."""
         self._failures.pop(name, None)
         state, at = self._state(name), self._now()
         if state.is_paused(at):
@@ -145,18 +146,18 @@ class Lanes:
             await self._tell(lambda connection: lanes.answered(connection, name, at))
 
     def failed(self, name: str, failure: ModelError) -> None:
-        """An attempt failed that is to be made again."""
+        """An attempt failed and will be retried."""
         if failure.kind in AWAY:
             self._failures[name] = failure
 
     def failure(self, name: str) -> ModelError | None:
-        """Why calls wait or are made again at the moment, if they are."""
+        """Why calls currently wait or are retried, if they do."""
         if self.seconds_closed(name):
             return ModelError(self._state(name).reason or "", kind="rate_limit")
         return self._failures.get(name)
 
     async def refused(self, name: str, failure: ModelError) -> None:
-        """The provider asked for patience, or is away: pause the lane for everybody."""
+        """The provider asked us to slow down or is away: pause the lane for everyone."""
         at = self._now()
         state = self._state(name)
         until = at + timedelta(seconds=_pause(state, failure, at))
@@ -172,7 +173,7 @@ class Lanes:
         )
 
     async def _tell(self, work: Work[None]) -> None:
-        """What was read before this is written, is older than what this process knows."""
+        """Store a lane's change. Anything read before that is older than what this process knows."""
         self._telling += 1
         try:
             await self._database.write(work)
@@ -192,8 +193,8 @@ def _all(connection: Connection) -> tuple[dict[str, LaneState], datetime]:
 
 
 def _pause(state: LaneState, failure: ModelError, at: datetime) -> float:
-    """As long as the provider asks for; else twice as long each time. One that asks for no time at all, again and
-    again, is given some."""
+    """Seconds to pause: what the provider asks for, or else twice as long each time. A provider that repeatedly
+    asks for no time at all is given some."""
     longer = 2 ** min(state.pauses - state.is_paused(at), 10)
     if failure.retry_after is not None:
         return min(max(failure.retry_after, _SHORTEST_PAUSE * longer), _LONGEST_PAUSE)

@@ -21,7 +21,7 @@ from mcp_agent_eval.engine.llm.wire import (
 from mcp_agent_eval.types import Json
 
 DEFAULT_MAX_TOKENS = 4096
-"""This API wants a limit on every request; ours when the caller sets none."""
+"""This API requires a limit on every request; this is ours when the caller sets none."""
 
 ANSWER_TOOL = "give_answer_of_this_shape"
 """The tool whose input is the answer, where a request asks for a schema."""
@@ -35,17 +35,17 @@ class AnthropicWire:
     key_variable: str = "ANTHROPIC_API_KEY"
 
     def url(self, base_url: str) -> str:
-        """The base and the endpoint, whether or not the base ends in `/v1`."""
+        """The URL of the endpoint, whether or not the base ends in `/v1`."""
         base = base_url.rstrip("/")
         return f"{base}/messages" if base.endswith("/v1") else f"{base}/v1/messages"
 
     def headers(self, key: str | None) -> dict[str, str]:
-        """The version, and the key where there is one."""
+        """The version, and the key if there is one."""
         always = {"content-type": "application/json", "anthropic-version": "2023-06-01"}
         return always | {"x-api-key": key} if key else always
 
     def encode(self, model: str, request: ModelRequest, dropped: frozenset[str]) -> Json:
-        """A schema becomes a tool that the model must call, since its input then has that shape."""
+        """The body. A schema becomes a tool that the model must call, since its input then has that shape."""
         body: Json = {"model": model, "max_tokens": _limit(request, dropped)}
         if request.system:
             body["system"] = request.system
@@ -57,7 +57,7 @@ class AnthropicWire:
         return body
 
     def decode(self, body: Json, *, structured: bool = False) -> Decoded:
-        """Every text block, joined. Thinking, and what the provider's own tools did, stays in `native`."""
+        """All text blocks, joined. Thinking and the results of the provider's own tools stay in `native`."""
         message = _decode_message(body.get("content"))
         return Decoded(
             _structured(message) if structured else message,
@@ -109,7 +109,7 @@ def _tool_result(message: Message) -> Json:
 
 
 def _encode_message(message: Message, plain: bool) -> Json:
-    """A message whose content is empty where nothing was said: the API refuses blank text."""
+    """A message, with empty content if nothing was said: the API refuses blank text."""
     text = message.text if message.text.strip() else ""
     if message.role == "user":
         return {"role": "user", "content": text}
@@ -148,7 +148,7 @@ def _with_id(block: Json, index: int) -> Json:
 
 
 def _taken_back(block: Json) -> Json:
-    """The block as it came; only an input that is no object is one that the API would refuse."""
+    """The block as it came, except that the API would refuse an input that is not an object."""
     if block.get("type") != "tool_use" or isinstance(block.get("input"), dict):
         return block
     return block | {"input": {}}
@@ -162,7 +162,7 @@ def _decode_call(block: Json) -> ToolCall:
 
 
 def _structured(message: Message) -> Message:
-    """The input of the answer tool as text; a model that just spoke is taken at its word."""
+    """The input of the answer tool as text; if the model only spoke, its text is the answer."""
     for call in message.tool_calls:
         if call.name == ANSWER_TOOL:
             written = json.dumps(call.args, ensure_ascii=False) if call.raw is None else call.raw

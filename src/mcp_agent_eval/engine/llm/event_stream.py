@@ -1,7 +1,7 @@
-"""Reading a body, also one that came as a stream: some gateways stream although nobody asked them to.
+"""Reads a body, even one that came as a stream: some gateways stream without being asked to.
 
-Pure: bytes in, and out the body that the same answer would have had in one piece. Nothing here waits for a
-stream to end, and nothing decides what the body means.
+Pure: takes bytes and returns the body that the same answer would have had in one piece. Nothing here waits for a
+stream to end or decides what the body means.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _GROWING = {
     "summary",
     "data",
 }
-"""The strings of a chat completion that come in pieces. Any other is whole, and the latest one counts."""
+"""The strings of a chat completion that come in pieces. All others are whole, and the latest one counts."""
 
 
 def read_body(content: bytes, content_type: str) -> Any:
-    """The JSON of a body, or its text where it is none."""
+    """The JSON of a body, or its text if it is not JSON."""
     try:
         if "event-stream" in content_type or content.startswith((b"data:", b"event:")):
             return _mended(assemble(content.decode()))
@@ -39,7 +39,7 @@ def read_body(content: bytes, content_type: str) -> Any:
 
 
 def _mended(body: Any) -> Any:
-    """Halves of a character joined, or replaced when alone: neither a store nor a provider takes them."""
+    """Join halves of a surrogate pair, or replace lone ones: neither a store nor a provider accepts them."""
     text = json.dumps(body, ensure_ascii=False)
     try:
         text.encode()
@@ -49,10 +49,10 @@ def _mended(body: Any) -> Any:
 
 
 def assemble(text: str) -> Json:
-    """One chat completion or one message from its events; an error event gives `{"error": ...}`.
+    """Build one chat completion or one message from its events; an error event gives `{"error": ...}`.
 
     Raises:
-        MalformedError: the stream was cut, or holds no answer.
+        MalformedError: the stream was cut off or contains no answer.
     """
     events, ended = _events(text)
     if failed := next((event for event in events if event.get("error")), None):
@@ -63,7 +63,7 @@ def assemble(text: str) -> Json:
 
 
 def _events(text: str) -> tuple[list[Json], bool]:
-    """The JSON objects of the events, and whether the mark of the end was among them."""
+    """The JSON objects of the events, and whether the end marker was among them."""
     data = list(_data(text))
     ended = "[DONE]" in data
     return [_parsed(each) for each in data if each and each != "[DONE]"], ended
@@ -86,7 +86,7 @@ def _parsed(data: str) -> Json:
     try:
         return as_object(json.loads(data))
     except (ValueError, RecursionError):
-        raise MalformedError("an event that is no JSON") from None
+        raise MalformedError("an event that is not JSON") from None
 
 
 def _completion(events: list[Json], ended: bool) -> Json:
@@ -100,7 +100,7 @@ def _completion(events: list[Json], ended: bool) -> Json:
                 _grow(message, as_object(choice.get("delta")))
                 finish = as_text(choice.get("finish_reason")) or finish
     if not (finish or ended) or not any("choices" in event for event in events):
-        raise MalformedError("a stream that was cut")
+        raise MalformedError("a stream that was cut off")
     body.setdefault("usage", as_object(body.get("x_groq")).get("usage"))
     return body | {"choices": [{"index": 0, "message": message, "finish_reason": finish}]}
 
@@ -146,7 +146,8 @@ def _copy(piece: Any) -> Any:
 
 
 def _continues(piece: Any, entry: Any) -> bool:
-    """A piece goes on with the entry of its index; some gateways number every tool call 0, by its own id."""
+    """The entry that a piece continues, by its index; some gateways number every tool call 0 but give each its own
+    id."""
     new, old = as_object(piece), as_object(entry)
     same_place = new.get("index") is not None and new["index"] == old.get("index")
     return same_place and all(_may_be_one(new.get(key), old.get(key)) for key in ("id", "type"))
@@ -174,7 +175,7 @@ def _message(events: list[Json]) -> Json:
             case _:
                 pass
     if not message.get("stop_reason"):
-        raise MalformedError("a stream that was cut")
+        raise MalformedError("a stream that was cut off")
     return message | {"content": [_with_input(block) for block in blocks.values()]}
 
 
@@ -184,7 +185,7 @@ _DELTAS = {
     "signature_delta": "signature",
     "input_json_delta": "partial_json",
 }
-"""What each kind of delta adds to; it comes under the same key, and joins what is there."""
+"""The field that each kind of delta adds to; the delta uses the same key and is appended to what is there."""
 
 
 def _grow_block(block: Json, delta: Json) -> None:
@@ -195,7 +196,7 @@ def _grow_block(block: Json, delta: Json) -> None:
 
 
 def _with_input(block: Json) -> Json:
-    """The block with its input parsed, or as it was written when that is no JSON."""
+    """The block with its input parsed, or as it was written if that is not JSON."""
     if not (written := block.pop("partial_json", "")):
         return block
     try:

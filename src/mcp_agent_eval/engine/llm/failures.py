@@ -1,4 +1,4 @@
-"""What a provider's refusal means: of which kind it is, in whose words, and when to come back."""
+"""Classifies a provider's refusal: its kind, the words to report, and when to try again."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from mcp_agent_eval.types import now
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An attempt without an answer. `reason` goes on from the model's name; `words` are the provider's. One that
-    `may_be_billed` was sent, and what came of it is not known."""
+    """An attempt without an answer. `reason` continues a sentence that begins with the model's name; `words` are
+    the provider's. `may_be_billed`: it was sent, and its outcome is unknown."""
 
     kind: FailureKind
     reason: str
@@ -43,13 +43,13 @@ _KINDS: dict[int, FailureKind] = {
 _UNPAID = re.compile(
     r"insufficient[_ ](quota|balance|credit|funds)|credit balance|billing(?!.*retry in)", re.I | re.S
 )
-"""A provider that names billing and a time to come back at speaks of a limit per minute."""
+"""A provider that mentions billing together with a retry time means a limit per minute."""
 
 _NO_CREDIT = {400: re.compile("credit balance", re.I), 403: _UNPAID, 429: _UNPAID}
 
 
 def refusal(status: int, received: Any, headers: httpx2.Headers, error: Any = None) -> Failure:
-    """The failure that an answer stands for; `error` is the part of a 200 that says it is none."""
+    """The failure that an answer reports; `error` is the error in the body of a 200."""
     told = received if error is None else {"error": error}
     words, said = complaint_with_labels(told), complaint(told)
     return Failure(
@@ -71,7 +71,7 @@ def _kind(status: int, words: str) -> FailureKind:
 
 
 def _retry_after(headers: httpx2.Headers) -> float | None:
-    """Seconds to wait, from whichever of its three forms the header has."""
+    """Seconds to wait, from any of the header's three forms."""
     if (wait := _seconds(headers.get("retry-after-ms"))) is not None:
         return wait / 1000
     given = headers.get("retry-after")

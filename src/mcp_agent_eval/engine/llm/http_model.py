@@ -1,7 +1,7 @@
-"""A model behind HTTP: a wire's bodies, carried to a provider and back until it answers or fails for good.
+"""A model behind HTTP: sends a wire's bodies to a provider until it answers or fails for good.
 
-What a body says is the wire's affair. Here it is decided what a failure means: whether to try again, how long
-to wait first, what to leave out of the next request, and what the caller is told in the end.
+What a body says is up to the wire. This module decides what a failure means: whether to try again, how long to wait
+first, what to leave out of the next request, and what to report to the caller in the end.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from mcp_agent_eval.types import Json
 
 
 class HttpModel:
-    """A `Model` over a wire. What it learns of its model's quirks holds for every later call.
+    """A `Model` over a wire. What it learns about its model's quirks applies to all later calls.
 
-    Its calls go to the `clients` in turn. With a `gate`, a provider that asks for patience has it from
-    everybody, and as often as it asks.
+    Its calls go to the `clients` in turn. With a `gate`, a provider that asks us to slow down pauses everyone's
+    calls, as often as it asks.
     """
 
     def __init__(
@@ -63,17 +63,17 @@ class HttpModel:
 
     @property
     def name(self) -> str:
-        """`provider:name`, as it is stored with a run."""
+        """`provider:name`, as stored with a run."""
         return f"{self._wire.provider}:{self._model}"
 
     async def complete(self, request: ModelRequest) -> ModelReply:
         """Ask until there is an answer.
 
-        The reply's `received` is the provider's body; of a streamed answer, the body put together again. Its
-        `attempts` counts every request that went out.
+        The reply's `received` is the provider's body, reassembled if the answer was streamed. Its `attempts` counts
+        every request that was sent.
 
         Raises:
-            ModelError: it was refused, or the attempts or the time are used up.
+            ModelError: the request was refused, or attempts or time ran out.
         """
         call = Call(self.name, self._policy, self._gate, self._hint)
         dropped = self._learned
@@ -105,7 +105,8 @@ class HttpModel:
         return self._read(response, structured)
 
     def _post(self, body: Json) -> httpx2.Request:
-        """Made from a template: merging the client's settings anew costs more than all the rest of ours."""
+        """Build a request from a template: merging the client's settings each time costs more than all our other
+        work."""
         content = json.dumps(body).encode()
         headers = self._template.headers.copy()
         headers["content-length"] = str(len(content))
@@ -123,7 +124,7 @@ class HttpModel:
             return refusal(status, _body_of(response, without=self._key), response.headers)
         received = _body_of(response)
         if not isinstance(received, dict):
-            reason = f"answered {status} without a whole body"
+            reason = f"answered {status} without a complete body"
             return Failure("malformed", reason, status, received=received, may_be_billed=True)
         body = as_object(received)
         if error := error_in(body):
@@ -137,7 +138,7 @@ class HttpModel:
     def _newly_refused(
         self, request: ModelRequest, body: Json, dropped: frozenset[str], failure: Failure
     ) -> str | None:
-        """What a refusal is about: the first quirk it may name that is new and changes what would be sent."""
+        """The quirk that a refusal is about: the first one it may name that is new and changes the request."""
         if failure.status not in _UNFIT:
             return None
         for name in quirks_named_in(failure.words):
@@ -152,9 +153,7 @@ class HttpModel:
         if failure.status in _ELSEWHERE:
             return f"Check the model's name, {self._model!r}, and the base URL."
         if failure.status in _UNFIT and "max_" in failure.words:
-            return (
-                "Under a budget answers are limited, and this server refuses that: use another, or no budget."
-            )
+            return "A budget limits the length of answers, which this server refuses: use another one, or no budget."
         return None
 
     def _reply(
@@ -175,7 +174,7 @@ class HttpModel:
         )
 
     def _left_out(self, request: ModelRequest, body: Json, dropped: frozenset[str]) -> tuple[str, ...]:
-        """Those of the known quirks that made this very request differ."""
+        """The known quirks that actually changed this request."""
         return tuple(
             name
             for name in sorted(dropped)
@@ -190,11 +189,12 @@ class _Answer:
 
 
 _UNBOUNDED = {"connect": None, "read": None, "write": None, "pool": None}
-"""No limits of the client's: they are for each read, and ours is for the attempt, which a server may drip."""
+"""No timeouts of the client's: they apply to each read, and a server that drips could outlast them. Ours covers
+the whole attempt."""
 
 
 def _keeps_limit(request: ModelRequest, body: Json) -> bool:
-    """Whether the answer is still limited, where it has to be."""
+    """Whether the answer is still limited, if it has to be."""
     return not request.is_capped or request.max_tokens in body.values()
 
 
@@ -205,7 +205,7 @@ _ELSEWHERE = {301, 302, 307, 308, 404, 405}
 def _checked_key(wire: Wire, key: str | None) -> str | None:
     key = key.strip() if key else None
     if key and not (key.isascii() and key.isprintable()):
-        raise NotConfigured(f"{wire.key_variable} holds characters that are in no key.")
+        raise NotConfigured(f"{wire.key_variable} contains characters that cannot be part of a key.")
     return key or None
 
 
@@ -216,14 +216,14 @@ def _checked_url(wire: Wire, base_url: str) -> httpx2.URL:
         url = httpx2.URL()
     if url.scheme not in ("http", "https") or not url.host:
         raise NotConfigured(
-            f"The base URL for {wire.provider} models is no HTTP address.",
+            f"The base URL for {wire.provider} models is not an HTTP address.",
             hint=f"Give one like {wire.default_base_url}.",
         )
     return url
 
 
 def _body_of(response: httpx2.Response, without: str | None = None) -> Any:
-    """The body as JSON, or as text. `without` is a key, which a gateway may quote when it refuses it."""
+    """The body as JSON or text, with the key `without` removed, since a gateway may quote a key that it refuses."""
     content = response.content
     if without and len(without) >= 8:
         content = content.replace(without.encode(), b"***")

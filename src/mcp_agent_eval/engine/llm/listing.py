@@ -1,4 +1,4 @@
-"""The models that a provider lists: free of charge, so the cheapest way to see that it answers and takes a key."""
+"""Lists a provider's models: free of charge, so the cheapest check that it answers and accepts a key."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from mcp_agent_eval.errors import ModelError
 _SECONDS = 10.0
 _ENDPOINTS = ("/chat/completions", "/messages")
 _MOST = {"anthropic": {"limit": "1000"}}
-"""Anthropic lists twenty at a time unless it is told otherwise."""
+"""Anthropic lists twenty at a time by default."""
 
 
 async def list_models(wire: Wire, client: httpx2.AsyncClient, *, base_url: str, key: str | None) -> list[str]:
-    """The names of the models that a provider offers to whoever holds this key.
+    """The names of the models that a provider offers for this key.
 
     Raises:
-        ModelError: it refused, stayed silent or sent no list, which not every server has.
+        ModelError: it refused, did not answer, or sent no list, which not every server has.
     """
     try:
         with anyio.fail_after(_SECONDS):
@@ -38,7 +38,7 @@ async def list_models(wire: Wire, client: httpx2.AsyncClient, *, base_url: str, 
 
 
 def _address(wire: Wire, base_url: str) -> str:
-    """Beside the endpoint that is asked for answers."""
+    """The URL of the list, next to the endpoint for answers."""
     url = wire.url(base_url)
     for endpoint in _ENDPOINTS:
         url = url.removesuffix(endpoint)

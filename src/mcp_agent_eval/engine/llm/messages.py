@@ -1,6 +1,6 @@
-"""What is said to a model and what comes back, in our own words and no vendor's.
+"""Requests to models and their replies, in our own terms and no vendor's.
 
-A wire turns a `ModelRequest` into a body and a body into a `ModelReply`; `offline` answers one without any wire.
+A wire turns a `ModelRequest` into a body and a body into a `ModelReply`; `offline` answers a request without any wire.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from mcp_agent_eval.types import Json, ModelRole
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A tool call that a model asked for. `raw` is what it wrote when that is no JSON object."""
+    """A tool call that a model asked for. `raw` is what it wrote if that is not a JSON object."""
 
     id: str
     name: str
@@ -25,8 +25,8 @@ class ToolCall:
 class Message:
     """One message of a history.
 
-    `native` holds the provider's own blocks of an assistant message; they go back as they came, since
-    some carry signatures that the provider checks.
+    `native` holds the provider's own blocks of an assistant message; they are sent back unchanged, since some carry
+    signatures that the provider checks.
     """
 
     role: Literal["user", "assistant", "tool"]
@@ -57,12 +57,12 @@ class ModelRequest:
     max_tokens: int | None = None
     schema: Json | None = None
     is_capped: bool = False
-    """Whether `max_tokens` has to hold: where a server refuses it, it may not be left out."""
+    """Whether `max_tokens` is mandatory: it may not be left out even if a server refuses it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one call. `input` includes the cached ones, whatever the provider's habit."""
+    """Tokens of one call. `input` includes the cached ones, however the provider counts them."""
 
     input: int = 0
     output: int = 0
@@ -72,10 +72,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class ModelReply:
-    """A model's answer, with the bodies as they went over the wire.
+    """A model's answer, with the bodies as sent over the wire.
 
-    `dropped` names what the model refused and what was therefore left out; `stop` is the provider's
-    own word for why it stopped. `lost` of the `attempts` may have been billed without an answer.
+    `dropped` names what was left out because the model refused it; `stop` is the provider's own word for why it
+    stopped. `lost` of the `attempts` may have been billed without an answer.
     """
 
     message: Message
@@ -95,7 +95,7 @@ class Model(Protocol):
 
     @property
     def name(self) -> str:
-        """`provider:name`, as it is stored with a run."""
+        """`provider:name`, as stored with a run."""
         ...
 
     async def complete(self, request: ModelRequest) -> ModelReply:
@@ -104,7 +104,7 @@ class Model(Protocol):
 
 
 def reply_as_json(reply: ModelReply) -> Json:
-    """What of a reply the engine acts on, as it is journaled: enough to go on from it without asking again."""
+    """The parts of a reply that the engine acts on, as journaled: enough to continue without asking again."""
     message = reply.message
     return {
         "text": message.text,
@@ -118,7 +118,7 @@ def reply_as_json(reply: ModelReply) -> Json:
 
 
 def reply_from_json(recorded: Json) -> ModelReply:
-    """The reply that `reply_as_json` was given."""
+    """The reply behind the result of `reply_as_json`."""
     calls = tuple(ToolCall(*call) for call in recorded["tool_calls"])
     return ModelReply(
         message=Message("assistant", recorded["text"], calls, native=recorded["native"]),

@@ -1,4 +1,4 @@
-"""Which model plays which role, and one client per model for as long as the engine is open."""
+"""Chooses the model for each role, and keeps one client per model while the engine is open."""
 
 from __future__ import annotations
 
@@ -37,48 +37,48 @@ class Models:
         self._unusable: set[str] = set()
 
     def name_for(self, role: ModelRole, chosen: str | None) -> str:
-        """The model of a role: the one chosen on the record, else the setting, else the provider with a key.
+        """The model of a role: the one on the record, else the one in the settings, else one of a provider with a key.
 
         Raises:
-            NotConfigured: nothing was chosen and no provider has a key, or the name is none of ours.
+            NotConfigured: nothing was chosen and no provider has a key, or the name is not one of ours.
         """
         name = chosen or self._setting(role) or self._by_key()
         if name is None:
             raise NotConfigured(
                 f"No model is set for the {role}. Set {PREFIX}{role.upper()}_MODEL to openai:NAME or "
-                "anthropic:NAME, or put OPENAI_API_KEY or ANTHROPIC_API_KEY into the server's environment.",
-                hint=f"To try things without any key, set {PREFIX}{role.upper()}_MODEL=offline: "
+                "anthropic:NAME, or put OPENAI_API_KEY or ANTHROPIC_API_KEY in the server's environment.",
+                hint=f"To try things without a key, set {PREFIX}{role.upper()}_MODEL=offline: "
                 "deterministic and free, but not an LLM.",
             )
         self._check(name)
         return name
 
     def endpoint(self, name: str) -> str:
-        """Where calls to a model go; with pydantic-ai that is its own affair."""
+        """The address that calls to a model go to; with pydantic-ai that is its own business."""
         provider = split(name)[0]
         if is_through(name):
             return f"{THROUGH}:{provider}"
         return OFFLINE if name == OFFLINE else f"{provider}@{self._base_url(provider)}"
 
     def lane(self, name: str) -> str:
-        """A model and where calls to it go: what another process needs to reach, to take over a run."""
+        """A model and its address: what another process must be able to reach to take over a run."""
         return f"{self.endpoint(name)} {split(name)[1]}".rstrip()
 
     def reaches(self, lane: str) -> bool:
-        """Whether this process can call what a lane leads to."""
+        """Whether this process can call a lane's model."""
         endpoint, _, model = lane.partition(" ")
         if is_through(endpoint):
             return self._is_usable(f"{endpoint}:{model}")
         return endpoint == OFFLINE or endpoint in map(self.endpoint, self._reachable())
 
     def limit(self, lane: str) -> int | None:
-        """How many runs may use a lane at once, in all processes together; None: as many as like."""
+        """How many runs may use a lane at once, in all processes together; None: no limit."""
         provider, _, model = lane.partition(" ")
         limits = self._settings.model_concurrency
         return limits.get(f"{provider.partition('@')[0]}:{model}", limits.get(model))
 
     def get(self, name: str) -> Model:
-        """The model behind a name that was checked before."""
+        """The model behind a name that was already checked."""
         if name not in self._open:
             self._open[name] = self._make(name)
         return self._open[name]
@@ -99,7 +99,7 @@ class Models:
         return None
 
     def _reachable(self) -> list[str]:
-        """The providers with a key, or with a server of the user's own, which may need none."""
+        """The providers with a key, or with the user's own server, which may not need one."""
         own = self._settings.model_base_url
         return [name for name in _PROVIDERS if own or self._own_base(name) or self._key(name)]
 
@@ -120,7 +120,7 @@ class Models:
         elif provider not in self._reachable():
             raise NotConfigured(
                 f"{name} needs {provider.upper()}_API_KEY in the server's environment, or "
-                f"{PREFIX}MODEL_BASE_URL for a server of your own.",
+                f"{PREFIX}MODEL_BASE_URL for your own server.",
                 hint="Add it to the `env` of this MCP server in your host's configuration.",
             )
 
@@ -162,7 +162,7 @@ class Models:
         except ImportError as exc:
             raise NotConfigured(
                 f"{name} needs the package pydantic-ai-slim ({exc.name} is missing).",
-                hint='Install it beside this server: pip install "mcp-agent-eval[pydantic-ai]"',
+                hint='Install it next to this server: pip install "mcp-agent-eval[pydantic-ai]"',
             ) from exc
         model = open_model(name.removeprefix(f"{THROUGH}:"))
         played = PydanticAiModel(name, model, policy=self._policy(), gate=self._gate_of(name))
@@ -170,7 +170,7 @@ class Models:
         return played
 
     def _is_usable(self, name: str) -> bool:
-        """Whether a model of pydantic-ai's can be called here. What is missing in a process stays missing."""
+        """Whether a pydantic-ai model can be called here. A package that is missing stays missing in this process."""
         if name in self._unusable:
             return False
         try:
@@ -193,8 +193,8 @@ class Models:
         return self._gate(self.lane(name)) if self._gate else None
 
     def clients(self) -> list[httpx2.AsyncClient]:
-        """A few clients in place of one: a connection pool looks at every idle connection for each request,
-        so many small pools take less time than a large one."""
+        """A few clients instead of one: a connection pool checks every idle connection for each request, so many
+        small pools are faster than one large pool."""
         if not self._http:
             import httpx2
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 THROUGH = "pydantic-ai"
-"""What begins the names of models that are played through it."""
+"""The prefix of models that are played through pydantic-ai."""
 
 OFFLINE = "offline"
-"""The model that plays by fixed rules, and is no LLM."""
+"""The model that follows fixed rules and is not an LLM."""
 
 ELSEWHERE = "endpoint"
-"""The provider of an agent that runs elsewhere, with its host as the name."""
+"""The provider name of agents that run elsewhere; the host is the model name."""
 
 
 def is_through(name: str) -> bool:
@@ -18,6 +18,6 @@ def is_through(name: str) -> bool:
 
 
 def split(name: str) -> tuple[str, str]:
-    """A provider, and its own name for the model: empty where there is none, as for `offline`."""
+    """A provider and its own name for the model: empty if there is none, as for `offline`."""
     provider, _, model = name.removeprefix(f"{THROUGH}:").partition(":")
     return provider, model

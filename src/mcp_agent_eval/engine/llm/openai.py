@@ -1,4 +1,4 @@
-"""Chat completions: the protocol of OpenAI, which many other servers speak too. Pure, like every wire."""
+"""Chat completions: OpenAI's protocol, which many other servers also speak. Pure, like every wire."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ class OpenAIWire:
     key_variable: str = "OPENAI_API_KEY"
 
     def url(self, base_url: str) -> str:
-        """The base and the endpoint; a base normally ends in `/v1`."""
+        """The URL of the endpoint; a base normally ends in `/v1`."""
         return base_url.rstrip("/") + "/chat/completions"
 
     def headers(self, key: str | None) -> dict[str, str]:
-        """A bearer token, where there is a key."""
+        """A bearer token, if there is a key."""
         kind = {"content-type": "application/json"}
         return kind | {"authorization": f"Bearer {key}"} if key else kind
 
     def encode(self, model: str, request: ModelRequest, dropped: frozenset[str]) -> Json:
-        """The system prompt goes first, as a message of its own."""
+        """The body. The system prompt comes first, as a separate message."""
         body: Json = {"model": model, "messages": _messages(request, dropped)}
         if request.tools and "tools" not in dropped:
             body["tools"] = [_tool(spec) for spec in request.tools]
@@ -55,7 +55,7 @@ class OpenAIWire:
         return body
 
     def decode(self, body: Json, *, structured: bool = False) -> Decoded:
-        """The first choice. Text is what was said: thinking stays in `native`."""
+        """The first choice. Its text is what was said: thinking stays in `native`."""
         choice = _first_choice(body)
         message = choice.get("message")
         if not isinstance(message, dict):
@@ -155,7 +155,7 @@ def _decode_message(message: Json) -> Message:
 
 
 def _taken_back(message: Json, calls: list[Json]) -> Json:
-    """The message without what servers send and then refuse: nulls, empty lists, parts nobody asked for."""
+    """The message without parts that servers send but then refuse: nulls, empty lists, unrequested extras."""
     kept = {
         key: value
         for key, value in message.items()

@@ -1,7 +1,7 @@
-"""Models of every other provider, played through pydantic-ai, which is an extra and imported for such a model only.
+"""Models of all other providers, played through pydantic-ai: an optional extra, imported only for such a model.
 
-What goes over the wire is pydantic-ai's affair: a reply's `sent` and `received` are what it was asked and what it
-made of the answer. What a failure means, and when to try again, is decided as for every other model.
+What goes over the wire is up to pydantic-ai: a reply's `sent` and `received` are what it was asked and how it read
+the answer. What a failure means, and when to retry, is decided as for all other models.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ from mcp_agent_eval.errors import FailureKind, NotConfigured
 from mcp_agent_eval.types import Json
 
 _SAMPLES = " To try Pydantic AI"
-"""Where pydantic-ai's advice begins that is for people who write programs with it."""
+"""Where the part of pydantic-ai's messages begins that is meant for programmers."""
 
 
 def open_model(name: str) -> Model:
-    """One of pydantic-ai's models, by its own name for it, `provider:name`. Nothing is sent yet.
+    """One of pydantic-ai's models, by its name there, `provider:name`. Nothing is sent yet.
 
     Raises:
-        NotConfigured: it knows no such provider, or lacks its package or its key; the message says which.
+        NotConfigured: the provider is unknown, or its package or key is missing; the message says which.
     """
     try:
         return infer_model(name)
-    # Each provider's package has errors of its own for a key that is missing.
+    # Each provider's package raises its own errors for a missing key.
     except Exception as exc:
         raise NotConfigured(
             f"pydantic-ai cannot use {name}: {str(exc).partition(_SAMPLES)[0]}",
-            hint="Install what it names beside this server, or add the variable to the `env` of this MCP server in "
+            hint="Install what it names next to this server, or add the variable to the `env` of this MCP server in "
             "your host's configuration.",
         ) from exc
 
 
 class PydanticAiModel:
-    """A `Model` of one of pydantic-ai's; `name` is the name that a run has for it."""
+    """A `Model` over one of pydantic-ai's; `name` is its name in runs."""
 
     def __init__(self, name: str, model: Model, *, policy: RetryPolicy, gate: Gate | None = None) -> None:
         self._name = name
@@ -58,14 +58,14 @@ class PydanticAiModel:
 
     @property
     def name(self) -> str:
-        """`pydantic-ai:provider:name`, as it is stored with a run."""
+        """`pydantic-ai:provider:name`, as stored with a run."""
         return self._name
 
     async def complete(self, request: ModelRequest) -> ModelReply:
         """Ask until there is an answer.
 
         Raises:
-            ModelError: it was refused, or the attempts or the time are used up.
+            ModelError: the request was refused, or attempts or time ran out.
         """
         await self._enter()
         call = Call(self.name, self._policy, self._gate, self._hint)
@@ -79,14 +79,14 @@ class PydanticAiModel:
             await call.wait_after(sent, outcome)
 
     async def aclose(self) -> None:
-        """Close the provider's connections, also in the midst of being cancelled, as servers are when they end."""
+        """Close the provider's connections, even while being cancelled, as servers are when they stop."""
         if self._is_open:
             self._is_open = False
             with anyio.CancelScope(shield=True):
                 await self._model.__aexit__(None, None, None)
 
     async def _enter(self) -> None:
-        """Entered, a provider leaves its connections to us to close."""
+        """Enter the provider, which makes closing its connections our job."""
         if not self._is_open:
             self._is_open = True
             await self._model.__aenter__()
@@ -112,7 +112,7 @@ class PydanticAiModel:
             return _failure(exc)
 
     def _only_once(self) -> ModelSettings:
-        """Attempts are ours to make, since others have to be told of them."""
+        """Turn off the provider's own retries: ours have to be reported to the other callers."""
         return {} if "max_retries" in self._model.unsupported_settings else {"max_retries": 0}
 
     def _parameters(self, request: ModelRequest) -> ModelRequestParameters:
@@ -142,7 +142,7 @@ class PydanticAiModel:
         )
 
     def _dropped(self, request: ModelRequest) -> Iterator[str]:
-        """Where the request had to differ, in the words of `QUIRKS`."""
+        """How the request had to differ, in the names of `QUIRKS`."""
         if _opens_bare(request):
             yield "bare_opening"
         if request.schema is not None and not self._takes_schemas():
@@ -170,7 +170,7 @@ _KINDS: tuple[tuple[type[Exception], FailureKind], ...] = (
     (exceptions.ContentFilterError, "refused"),
     (exceptions.UserError, "refused"),
 )
-"""The nearest class first. What is none of these is an answer that could not be read."""
+"""The kinds of failure, most specific class first. Anything else is an answer that could not be read."""
 
 
 def _failure(exc: exceptions.AgentRunError | exceptions.UserError) -> Failure:
@@ -193,7 +193,7 @@ def _kind(exc: Exception) -> FailureKind:
 
 
 def _reason(exc: Exception) -> str:
-    """What goes on from the model's name. Most messages of pydantic-ai may quote the answer."""
+    """The reason, continuing from the model's name. Most of pydantic-ai's messages may quote the answer."""
     if isinstance(exc, exceptions.ModelHTTPError):
         said = complaint(exc.body)
         return f"answered {exc.status_code}: {said}" if said else f"answered {exc.status_code}"
@@ -203,11 +203,11 @@ def _reason(exc: Exception) -> str:
         return f"could not be reached ({type(exc.__cause__ or exc).__name__})"
     if isinstance(exc, exceptions.UserError):
         return f"cannot be asked this: {exc.message}"
-    return f"answered with something that is no answer ({type(exc).__name__})"
+    return f"gave an answer that could not be read ({type(exc).__name__})"
 
 
 def _history(request: ModelRequest) -> Iterator[messages.ModelMessage]:
-    """The history in pydantic-ai's shape, in which everything between two answers is one request."""
+    """The history in pydantic-ai's shape, where everything between two answers is one request."""
     names = {call.id: call.name for message in request.messages for call in message.tool_calls}
     parts = list(_beginning(request))
     for message in request.messages:
@@ -242,7 +242,7 @@ def _said(message: Message, names: Mapping[str, str]) -> messages.ModelRequestPa
 
 
 def _response(message: Message) -> messages.ModelResponse | None:
-    """An earlier answer: as it came, where it came from here, since some hold signatures that are checked."""
+    """An earlier answer, unchanged if it came from here, since some contain signatures that are checked."""
     if message.native:
         [response] = messages.ModelMessagesTypeAdapter.validate_python([message.native])
         assert isinstance(response, messages.ModelResponse), "what is kept of an answer is an answer"
@@ -253,7 +253,7 @@ def _response(message: Message) -> messages.ModelResponse | None:
 
 
 def _tool(spec: ToolSpec) -> ToolDefinition:
-    """Not strict, or pydantic-ai would change the schema to what strictness asks for."""
+    """A tool definition. Not strict, or pydantic-ai would change the schema to what strict mode requires."""
     return ToolDefinition(
         name=spec.name,
         description=spec.description,
@@ -317,7 +317,7 @@ def _shown(
 
 
 def _as_record(message: messages.ModelMessage) -> Json:
-    """Without the times, which would make every request new."""
+    """The messages without timestamps, which would make every request look new."""
     dumped = _dumped(message)
     parts: list[dict[str, Any]] = dumped["parts"]
     return {

@@ -1,6 +1,6 @@
-"""How often one call asks a model, how long it waits in between, and what the caller is told in the end.
+"""Decides how often one call asks a model, how long it waits in between, and what is reported in the end.
 
-Whatever carries requests to a provider makes its attempts within a `Call`, which knows nothing of what is sent.
+Code that sends requests to a provider makes its attempts within a `Call`, which knows nothing about their content.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ class RetryPolicy:
     longest_delay: float = 30.0
 
     def delay(self, failures: int) -> float:
-        """Twice as long each time, and never quite the same: calls that failed together should part."""
+        """Seconds to wait: twice as long each time, with jitter, so that calls that failed together spread out."""
         return min(self.longest_delay, self.base_delay * 2 ** (failures - 1)) * random.uniform(0.5, 1)
 
 
 class Gate(Protocol):
-    """Where calls to one model wait for each other, in whichever processes they are made."""
+    """Where calls to one model wait, across all processes."""
 
     def seconds_closed(self) -> float:
-        """For how long nobody should call."""
+        """Seconds for which no calls should be made."""
         ...
 
     async def passed(self) -> None:
@@ -49,16 +49,16 @@ class Gate(Protocol):
         ...
 
     async def refused(self, failure: ModelError) -> None:
-        """The provider asked for patience: close the gate for everybody."""
+        """The provider asked us to slow down: close the gate for everyone."""
         ...
 
     def failed(self, failure: ModelError) -> None:
-        """An attempt failed that is to be made again."""
+        """An attempt failed and will be retried."""
         ...
 
 
 class Call:
-    """One call to a model. With a `gate`, a provider that asks for patience has it from everybody, and as often as
+    """One call to a model. With a `gate`, a provider that asks us to slow down pauses everyone's calls, as often as
     it asks. `hint` says what to do about a failure."""
 
     def __init__(
@@ -75,14 +75,14 @@ class Call:
         self.lost = 0
 
     async def begin(self, body: Json) -> float:
-        """Begin an attempt, once the gate is passed: the seconds that it may take.
+        """Begin an attempt once the gate is open; return the seconds that it may take.
 
         Raises:
-            ModelError: the gate is closed for so long that who waits has better things to do.
+            ModelError: the gate stays closed for too long to wait.
         """
         if self._gate and (closed := self._gate.seconds_closed()) > 0:
             if closed > min(_PATIENCE, self._left()):
-                raise self._error(body, Failure("rate_limit", f"asks for {closed:.0f} s of patience"))
+                raise self._error(body, Failure("rate_limit", f"asks us to wait {closed:.0f} s"))
             await self._gate.passed()
         self.requests += 1
         return max(0, min(self._policy.timeout, self._left()))
@@ -93,10 +93,10 @@ class Call:
             await self._gate.answered()
 
     async def wait_after(self, body: Json, failure: Failure) -> None:
-        """Wait until it may be tried again.
+        """Wait before the next attempt.
 
         Raises:
-            ModelError: it may not: nothing would change, or the attempts or the time are used up.
+            ModelError: there is none: nothing would change, or attempts or time ran out.
         """
         self.lost += failure.may_be_billed
         if failure.kind == "rate_limit" and self._gate:
@@ -112,7 +112,7 @@ class Call:
         await anyio.sleep(delay)
 
     def milliseconds(self) -> int:
-        """How long it has taken so far, with all waits."""
+        """Seconds that it has taken so far, including all waits."""
         return round((time.monotonic() - self._started) * 1000)
 
     def _left(self) -> float:
@@ -134,15 +134,15 @@ class Call:
 
 
 _PATIENCE = 10.0
-"""Seconds that a call waits for a provider that asked for it; they count as time of its conversation."""
+"""Longest wait, in seconds, that a provider may ask of a call; it counts towards the conversation's time."""
 
 _FINAL: set[FailureKind] = {"auth", "quota", "refused"}
 
 _HINTS: dict[FailureKind, str] = {
     "rate_limit": "Try again later, or lower AGENT_EVAL_MAX_CONCURRENCY.",
-    "quota": "The provider's account has no credit left: see its plan and billing.",
-    "overloaded": "The provider is in trouble: try again later.",
-    "timeout": "A slow model needs a higher AGENT_EVAL_MODEL_TIMEOUT or AGENT_EVAL_MODEL_DEADLINE.",
+    "quota": "The provider's account has no credit left: check its plan and billing.",
+    "overloaded": "The provider is failing: try again later.",
+    "timeout": "If the model is slow, raise AGENT_EVAL_MODEL_TIMEOUT or AGENT_EVAL_MODEL_DEADLINE.",
     "unreachable": "Check the base URL, and that a server answers there.",
-    "malformed": "Check that the base URL is that of the API, and that the server speaks this protocol.",
+    "malformed": "Check that the base URL is the API's, and that the server speaks this protocol.",
 }

@@ -1,8 +1,7 @@
-"""What every wire is, and what the two of them share.
+"""The interface of a wire, and what the two wires share.
 
-A wire turns a `ModelRequest` into a provider's body and a provider's body into an answer. It is pure: it
-opens no connection, keeps no state and knows no retry. `HttpModel` carries the bodies and decides what a
-failure means.
+A wire turns a `ModelRequest` into a provider's body and a provider's body into an answer. It is pure: it opens no
+connection, keeps no state and does not retry. `HttpModel` sends the bodies and decides what a failure means.
 """
 
 from __future__ import annotations
@@ -17,16 +16,16 @@ from mcp_agent_eval.engine.llm.messages import Message, ModelRequest, Usage
 from mcp_agent_eval.types import Json
 
 OPENING = "(The conversation begins.)"
-"""What a user message says where a server insists on one before the assistant may speak."""
+"""The text of a user message for servers that require one before the assistant may speak."""
 
 
 class MalformedError(ValueError):
-    """A body that holds no answer. The text says what is missing, and quotes nothing of what is there."""
+    """A body without an answer. The text says what is missing and quotes nothing from the body."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What a body says: `model` and `stop` in the provider's own words, empty where it gave none."""
+    """The content of a body: `model` and `stop` in the provider's own words, empty if it gave none."""
 
     message: Message
     usage: Usage
@@ -46,15 +45,15 @@ class Wire(Protocol):
         ...
 
     def headers(self, key: str | None) -> dict[str, str]:
-        """The headers of a request; without a key there is none that authenticates."""
+        """The headers of a request; without a key none of them authenticates."""
         ...
 
     def encode(self, model: str, request: ModelRequest, dropped: frozenset[str]) -> Json:
-        """The body of a request. `dropped` holds names of `QUIRKS` that this model is known to need."""
+        """The body of a request. `dropped` contains names of `QUIRKS` that this model is known to need."""
         ...
 
     def decode(self, body: Json, *, structured: bool = False) -> Decoded:
-        """The answer in a body; `structured` when its request had a schema.
+        """The answer in a body; `structured` if its request had a schema.
 
         Raises:
             MalformedError: there is no answer in it.
@@ -63,7 +62,7 @@ class Wire(Protocol):
 
 
 class Quirk(NamedTuple):
-    """Something that servers refuse, by the name under which it is recorded, and how a refusal reads."""
+    """Something that servers refuse: the name under which it is recorded, and how a refusal reads."""
 
     name: str
     refusal: re.Pattern[str]
@@ -96,7 +95,7 @@ QUIRKS = (
     _quirk("system_role", r"\balternat"),
     _quirk("native", r"reasoning|thinking|signature|thought|extra (input|field)|unsupported|unrecognized"),
 )
-"""What is learned about a model from its 400 and 422 answers, the likelier cause first.
+"""What can be learned about a model from its 400 and 422 answers, the likelier cause first.
 
     temperature, max_tokens, tools, tool_choice     left out
     max_tokens on chat completions                  first sent as max_completion_tokens, then left out as such
@@ -109,37 +108,37 @@ QUIRKS = (
 
 
 def quirks_named_in(refusal: str) -> Iterator[str]:
-    """The names of `QUIRKS` that a provider's words may be about."""
+    """The names of `QUIRKS` that a provider's message may be about."""
     return (quirk.name for quirk in QUIRKS if quirk.refusal.search(refusal))
 
 
 def as_object(value: Any) -> Json:
-    """The JSON object that it is, or an empty one."""
+    """The value if it is a JSON object, or else an empty one."""
     return cast(Json, value) if isinstance(value, dict) else {}
 
 
 def as_list(value: Any) -> list[Any]:
-    """The JSON array that it is, or an empty one."""
+    """The value if it is a JSON array, or else an empty one."""
     return cast(list[Any], value) if isinstance(value, list) else []
 
 
 def as_text(value: Any) -> str:
-    """The string that it is, or an empty one."""
+    """The value if it is a string, or else an empty one."""
     return value if isinstance(value, str) else ""
 
 
 def as_count(value: Any) -> int:
-    """A number of tokens, 0 for whatever is none."""
+    """A number of tokens, 0 for anything that is not one."""
     return int(value) if isinstance(value, (int, float)) and 0 < value < 1e12 else 0
 
 
 def call_id(given: Any, index: int) -> str:
-    """The id of a tool call, made from its place in the answer where the provider left it out."""
+    """The id of a tool call, made from its place in the answer if the provider left it out."""
     return as_text(given) or f"call_{index}"
 
 
 def tool_arguments(written: Any) -> tuple[Json, str | None]:
-    """The arguments of a tool call as `(args, raw)`: `raw` is what was written when that is no object."""
+    """The arguments of a tool call as `(args, raw)`: `raw` is what was written if that is not an object."""
     if isinstance(written, dict):
         return cast(Json, written), None
     if written is None or written == "":
@@ -157,12 +156,12 @@ _LABELS = ("type", "code", "param", "status")
 
 
 def complaint(body: Any) -> str:
-    """What a provider says went wrong, in one short line. A conversation's text that it quotes stays out."""
+    """What a provider says went wrong, in one short line, without any conversation text that it quotes."""
     return " ".join(" ".join(_words(body, _SPOKEN)).split())[:300]
 
 
 def complaint_with_labels(body: Any) -> str:
-    """All that a provider says went wrong, with its codes: for matching, not for reading."""
+    """Everything that a provider says went wrong, with its codes: for matching, not for reading."""
     return " ".join(_words(body, _SPOKEN + _LABELS))
 
 
@@ -180,7 +179,7 @@ def _words(value: Any, keys: tuple[str, ...]) -> Iterator[str]:
 
 
 def _words_of_text(text: str, keys: tuple[str, ...]) -> Iterator[str]:
-    """A gateway passes on what it was told as JSON in a string; a proxy answers with a page for people."""
+    """The words of an error text, unwrapped if a gateway passed on JSON in a string; a web page has none."""
     if not text.lstrip().startswith(("{", "[{", "<")):
         yield text
     elif inner := _parsed(text):
@@ -210,13 +209,13 @@ _STATUS_OF = {
 
 
 def error_in(body: Json) -> Any:
-    """The error that a body of a 200 holds all the same, or None."""
+    """The error in the body of a 200, or None."""
     choices = as_list(body.get("choices"))
     return body.get("error") or (as_object(choices[0]).get("error") if choices else None)
 
 
 def error_status(error: Any) -> int | None:
-    """The HTTP status that an error would have had of its own."""
+    """The HTTP status that matches an error."""
     for label in ("code", "status", "type"):
         given = str(as_object(error).get(label))
         status = int(given) if len(given) == 3 and given.isdecimal() else _STATUS_OF.get(given, 0)

@@ -1,4 +1,4 @@
-"""Which of several texts a line is about, by the words that they share. Deterministic, and no LLM."""
+"""Finds which of several texts a line is about, by shared words. Deterministic, without an LLM."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 LEAST = 0.2
-"""How near a text must come to be taken: 0 shares nothing, 1 has the same words."""
+"""How similar a text must be to be chosen: 0 shares nothing, 1 has the same words."""
 
 _WORD = re.compile(r"[^\W_]+")
 _STOP_TEXT = (
@@ -21,13 +21,12 @@ _STOP_WORDS = frozenset(_STOP_TEXT.split())
 
 
 def keywords(text: str) -> frozenset[str]:
-    """The words of a text that tell it from others, in lower case."""
+    """The distinguishing words of a text, in lower case."""
     return frozenset(_WORD.findall(text.casefold())) - _STOP_WORDS
 
 
 def closest(said: frozenset[str], meant: Sequence[frozenset[str]]) -> int | None:
-    """The index of the keywords that are nearest to what was said, the first of equals; None when none comes
-    near enough."""
+    """The index of the keywords closest to what was said, the first in a tie; None when none is close enough."""
     best = max(range(len(meant)), key=lambda index: _nearness(said, meant[index]), default=None)
     return best if best is not None and _nearness(said, meant[best]) >= LEAST else None
 

@@ -1,12 +1,12 @@
-"""Regular expressions that cannot hang, in the syntax and with the verdicts of Python's `re`.
+"""Regular expressions that cannot hang, with the syntax and results of Python's `re`.
 
-`re` decides what a pattern means: it parses every one. But its search can be neither interrupted nor
-bounded, so the tree that it parsed is written out again for `regex`, which takes a time limit, with
-everything spelled out on which the two disagree. This module knows nothing of transcripts.
+`re` decides what a pattern means: it parses every one. But its search can be neither interrupted nor bounded, so
+the parsed tree is written out again for `regex`, which accepts a time limit, spelling out everything on which the
+two disagree. This module knows nothing about transcripts.
 
-They still differ on characters that are newer than this Python's Unicode tables, on U+0345 beside a
-class and a letter in one set, and where `re` itself errs on a pattern that starts with `(?a:\\W`.
-A repeat that can match nothing may end elsewhere, or use up the time limit.
+They still differ on characters newer than this Python's Unicode tables, on U+0345 next to a class and a letter in
+one set, and where `re` itself is wrong about a pattern that starts with `(?a:\\W`. A repeat that can match nothing
+may end elsewhere, or use up the time limit.
 """
 
 from __future__ import annotations
@@ -28,20 +28,21 @@ from mcp_agent_eval.errors import InvalidPattern
 _parser = import_module("re._parser")
 
 MAX_LENGTH = 2_000
-"""Characters of a pattern."""
+"""Most characters in a pattern."""
 MAX_EXPANSION = 50_000
-"""Nodes of a pattern with its repeats unrolled, as `regex` does: about 1 µs and 0.4 kB for each."""
+"""Most nodes in a pattern with its repeats unrolled, as `regex` does: about 1 µs and 0.4 kB for each."""
 MAX_DEPTH = 60
-"""Nodes in nodes; a repeated group is two. All of this recurses, on a stack that a caller has used some of."""
+"""Deepest nesting of nodes; a repeated group counts as two. All of this recurses, on a stack that callers already
+use."""
 MAX_PHRASES = 32
-"""Alternatives of a pattern that `literal_phrases` tells apart."""
+"""Most alternatives of a pattern that `literal_phrases` distinguishes."""
 TIME_LIMIT = 0.5
-"""Seconds that one search may take."""
+"""Most seconds for one search."""
 
 Tree = Iterable[tuple[object, Any]]
 
 _one_at_a_time = Lock()
-"""Held while warnings are off, which is global: two threads that overlap would leave them off for good."""
+"""Held while warnings are off, which is global: two overlapping threads would leave them off permanently."""
 
 
 class PatternTimeout(Exception):
@@ -49,7 +50,7 @@ class PatternTimeout(Exception):
 
 
 class Match(NamedTuple):
-    """Where a match stands, as offsets into the text."""
+    """The position of a match, as offsets into the text."""
 
     start: int
     end: int
@@ -65,7 +66,7 @@ class _Searcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A pattern that is safe to search for, whatever the case of its letters."""
+    """A pattern that is safe to search for, ignoring case."""
 
     source: str
     _searcher: _Searcher
@@ -96,12 +97,12 @@ def compile_pattern(pattern: str) -> Pattern:
 
 
 def literal_phrases(pattern: str) -> list[str]:
-    """What a match would have to say, as far as it is literal: one phrase for each alternative."""
+    """The literal parts of a possible match: one phrase for each alternative."""
     return _phrases(_parse(pattern)[1])
 
 
 def _searcher(source: str) -> _Searcher:
-    # Imported here: it takes 36 ms, and a process that searches for nothing should not pay them.
+    # Imported late: it takes 36 ms, which a process that never searches should not pay.
     import regex
 
     compile_source = cast(Callable[..., _Searcher], regex.compile)
@@ -114,7 +115,7 @@ def _searcher(source: str) -> _Searcher:
 def _parse(pattern: str) -> tuple[int, Tree]:
     if len(pattern) > MAX_LENGTH:
         raise InvalidPattern(
-            f"The pattern has {len(pattern):,} characters, and {MAX_LENGTH:,} are the most. "
+            f"The pattern has {len(pattern):,} characters, but at most {MAX_LENGTH:,} are allowed. "
             "Split it into several assertions."
         )
     try:
@@ -127,7 +128,7 @@ def _parse(pattern: str) -> tuple[int, Tree]:
 
 def _parse_as_re_does(pattern: str) -> tuple[int, Tree]:
     with _one_at_a_time, warnings.catch_warnings():
-        # `re` warns of a [ or && in a set, which some later Python may read otherwise.
+        # `re` warns about [ or && in a set, which a later Python may read differently.
         warnings.simplefilter("ignore")
         re.compile(pattern, re.IGNORECASE)  # refuses more than the parser does: lookbehinds of any width
         tree = _parser.parse(pattern, re.IGNORECASE)
@@ -148,19 +149,17 @@ def _explain(exc: re.error, pattern: str) -> str:
 def _refuse_costly(tree: Tree) -> None:
     if _expansion(tree) > MAX_EXPANSION:
         raise InvalidPattern(
-            "The pattern repeats what repeats too often: written out, it would not fit a search. "
+            "The pattern nests too many repeats: written out, it would be too large to search for. "
             "Use smaller counts, or * for counts within counts."
         )
 
 
 def _too_deep() -> InvalidPattern:
-    return InvalidPattern(
-        "The pattern nests too deep to be searched for. Use fewer groups inside each other."
-    )
+    return InvalidPattern("The pattern is nested too deeply to search for. Use fewer nested groups.")
 
 
 def _expansion(tree: Tree, depth: int = 0) -> int:
-    """How many nodes `regex` makes of a tree. It unrolls a repeat's minimum in front of its loop."""
+    """How many nodes `regex` builds for a tree. It unrolls a repeat's minimum before its loop."""
     if depth > MAX_DEPTH:
         raise _too_deep()
     return sum(
@@ -174,7 +173,7 @@ def _unrolled(op: str, arg: Any) -> int:
 
 
 def _parts(op: str, arg: Any) -> Iterator[Tree]:
-    """The trees right under a node."""
+    """The trees directly under a node."""
     match op:
         case "BRANCH":
             yield from arg[1]
@@ -219,14 +218,14 @@ _CASELESS = re.IGNORECASE
 _TYPES = re.ASCII | re.LOCALE | re.UNICODE
 
 _DOTTED = "Ii\u0130\u0131"
-"""All one letter to `re` when case is ignored. `regex` keeps the Turkish ones apart."""
+"""The same letter to `re` when case is ignored. `regex` distinguishes the Turkish ones."""
 
 _CLASSES = {"WORD": r"\p{L}\p{N}_", "SPACE": r"\s\x1c-\x1f", "DIGIT": r"\d"}
 _ASCII_CLASSES = {"WORD": "a-zA-Z0-9_", "SPACE": r"\x09-\x0d\x20", "DIGIT": "0-9"}
 
 
 def _write_under(flags: int, tree: Tree) -> str:
-    """A tree with its case sensitivity stated. `-f`: `regex` would take ss for ß as well."""
+    """A tree with explicit case sensitivity. `-f`: otherwise `regex` would match ss for ß."""
     switch = "i-f" if flags & _CASELESS else "-i"
     return f"(?{switch}:{_write(flags, tree)})"
 
@@ -278,7 +277,7 @@ def _within(ranges: list[tuple[int, int]]) -> Callable[[str], bool]:
 
 
 def _other_case(ranges: list[tuple[int, int]]) -> str:
-    """The ASCII letters that a set holds in their other case only."""
+    """The ASCII letters that a set contains only in the other case."""
     return "".join(filter(_within(ranges), ascii_letters)).swapcase()
 
 
@@ -294,7 +293,7 @@ def _class(flags: int, name: str) -> str:
 
 
 def _write_position(flags: int, position: object) -> str:
-    """Anchors and word boundaries, in terms of what stands around them."""
+    """Anchors and word boundaries, expressed by the characters around them."""
     word = f"(?-i:[{_class(flags, 'WORD')}])"
     by_line = flags & re.MULTILINE
     return {
@@ -308,7 +307,7 @@ def _write_position(flags: int, position: object) -> str:
 
 
 _UNLESS_EMPTY = r"(?!\A\Z)" if sys.version_info < (3, 14) else ""
-"""Until Python 3.14 an empty text has no place that is not a word boundary."""
+"""A condition for `\\B`: before Python 3.14 it does not match in an empty text."""
 
 
 def _write_branch(flags: int, arg: Any) -> str:

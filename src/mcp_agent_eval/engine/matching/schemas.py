@@ -1,8 +1,8 @@
-"""JSON Schema, draft 2020-12, for values that somebody else made up: nothing is fetched, and every check ends.
+"""JSON Schema, draft 2020-12, for untrusted schemas and values: nothing is fetched, and every check ends.
 
-jsonschema hands patterns to Python's `re`, whose searches can be neither bounded nor interrupted. Here the
-four keywords that look at patterns do so through `patterns`, with one time limit for all searches of a check.
-A pattern is searched for as it is written, case included.
+jsonschema passes patterns to Python's `re`, whose searches can be neither bounded nor interrupted. Here the four
+keywords with patterns use `patterns` instead, with one time limit for all searches of a check. Patterns are
+case-sensitive.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
 
 
 class Uncheckable(ValueError):
-    """A schema that no value can be checked against. The message says why, in words about the schema only."""
+    """A schema that no value can be checked against. The message says why and is only about the schema."""
 
 
 def violations(schema: Json, value: object) -> list[Any]:
-    """What is wrong with a value, as jsonschema's errors: the keyword, its value, and where.
+    """The problems with a value, as jsonschema's errors: the keyword, its value, and the place.
 
     Raises:
-        Uncheckable: the schema is none, refers to something outside itself, or takes too long.
+        Uncheckable: the schema is not valid, refers to something outside itself, or takes too long.
     """
     from referencing.exceptions import Unresolvable
 
@@ -47,12 +47,12 @@ def violations(schema: Json, value: object) -> list[Any]:
     except PatternTimeout:
         raise Uncheckable("its patterns take too long to search for") from None
     except RecursionError:
-        raise Uncheckable("it refers to itself without an end, or the value nests too deep") from None
+        raise Uncheckable("it refers to itself endlessly, or the value is nested too deeply") from None
 
 
 @contextmanager
 def patterns_within(seconds: float) -> Generator[None]:
-    """Searches in the block may take so long all together; then they raise `PatternTimeout`."""
+    """Limit the total time of searches in the block; beyond it they raise `PatternTimeout`."""
     token = _deadline.set(time.monotonic() + seconds)
     try:
         yield
@@ -64,7 +64,7 @@ def matches(pattern: str, text: str) -> bool:
     """Whether a schema's pattern is found in a text.
 
     Raises:
-        InvalidPattern, PatternTimeout: as `patterns` does.
+        InvalidPattern, PatternTimeout: as in `patterns`.
     """
     if time.monotonic() > _deadline.get():
         raise PatternTimeout
@@ -73,10 +73,10 @@ def matches(pattern: str, text: str) -> bool:
 
 @lru_cache(maxsize=256)
 def validator_of(text: str) -> Any:
-    """The validator of a schema in JSON. Remembered, since it takes milliseconds to build.
+    """The validator of a schema in JSON. Cached, since it takes milliseconds to build.
 
     Raises:
-        Uncheckable: the schema is none.
+        Uncheckable: the schema is not valid.
     """
     from jsonschema import SchemaError
     from referencing.jsonschema import EMPTY_REGISTRY
@@ -92,7 +92,7 @@ def validator_of(text: str) -> Any:
 
 
 def without_dialects(part: Any) -> Any:
-    """Where a schema names its dialect, jsonschema would go on with a validator of its own, and with `re`."""
+    """Keep our validator: if a schema names its dialect, jsonschema would continue with its own, and with `re`."""
     if isinstance(part, list):
         return [without_dialects(item) for item in cast("list[Any]", part)]
     if not isinstance(part, dict):
@@ -107,7 +107,7 @@ def without_dialects(part: Any) -> Any:
 
 @cache
 def _bounded() -> Any:
-    """The validator's class. Made late: jsonschema takes long to import."""
+    """The validator's class. Created late: importing jsonschema is slow."""
     from jsonschema import Draft202012Validator, validators
 
     extend = cast(Any, validators).extend
@@ -123,7 +123,7 @@ def _bounded() -> Any:
 
 
 def _with_case(pattern: str) -> str:
-    """A pattern for `patterns`, which takes no heed of case unless it is told to."""
+    """A pattern for `patterns`, which ignores case by default."""
     flags = _GLOBAL_FLAGS.match(pattern)
     if flags is None:
         return f"(?-i:{pattern})"
@@ -164,7 +164,7 @@ def _unevaluated_properties(validator: Any, rest: Any, instance: object, schema:
 
 
 def _rest(validator: Any, schema: Any, values: Json) -> Iterator[Any]:
-    """The errors of what is left over. Where nothing may be, there is one error for all of it."""
+    """The errors of leftover values. If none are allowed, there is one error for all of them."""
     if schema is False and values:
         yield _error("is too much")
         return
@@ -187,7 +187,7 @@ def _is_declared(key: str, schema: Json) -> bool:
 
 
 def _evaluated(validator: Any, instance: Json, schema: Any) -> set[str]:
-    """The keys that a schema evaluates when it holds, with all the schemas that it applies in place."""
+    """The keys evaluated by a schema that holds, including all schemas that it applies in place."""
     if not isinstance(schema, dict):
         return set()
     known = cast(Json, schema)
@@ -200,10 +200,10 @@ def _evaluated(validator: Any, instance: Json, schema: Any) -> set[str]:
 
 
 def _in_place(validator: Any, instance: Json, schema: Json) -> Iterator[tuple[Any, Any]]:
-    """The schemas that a schema applies to the very same object and that hold, each with its validator."""
+    """The schemas that a schema applies to the same object and that hold, each with its validator."""
     for keyword in ("$ref", "$dynamicRef"):
         if keyword in schema:
-            # How jsonschema follows references is not public, and there is no other way to follow them.
+            # jsonschema's way of following references is private, but there is no other way.
             found = validator._resolver.lookup(schema[keyword])
             yield validator.evolve(schema=found.contents, _resolver=found.resolver), found.contents
     for part in _branches(validator, instance, schema):

@@ -1,4 +1,4 @@
-"""Tools that agents share: put on an agent whenever it is read, so that a change to one reaches all of them."""
+"""Shared tools: attached to an agent whenever it is read, so that a change to a tool reaches all of its agents."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from mcp_agent_eval.types import Agent, AgentDraft, Json, Tool, ToolDraft, ToolR
 
 
 def with_tools(connection: Connection, agent: Agent, overrides: Json | None = None) -> Agent:
-    """The agent with the tools that its `tool_ids` and its flow name behind its own; and those of a flow that
-    takes the place of its own in a run."""
+    """The agent, its own tools followed by those that its `tool_ids` and its flow name, and by those of a flow that
+    replaces its own in a run."""
     flow = (overrides or {}).get("flow_config")
     if not isinstance(flow, dict):
         return attach_tools(connection, [agent])[0]
@@ -21,7 +21,7 @@ def with_tools(connection: Connection, agent: Agent, overrides: Json | None = No
 
 
 def attach_tools(connection: Connection, agents: Collection[Agent]) -> list[Agent]:
-    """The same for many agents, each tool being read once. A deleted tool is attached to nobody any more."""
+    """The same for many agents, reading each tool once. A deleted tool is no longer attached."""
     wanted = list({id for agent in agents for id in shared_ids(agent)})
     if not wanted:
         return list(agents)
@@ -30,7 +30,7 @@ def attach_tools(connection: Connection, agents: Collection[Agent]) -> list[Agen
 
 
 def _attached(agent: Agent, records: Mapping[str, ToolRecord]) -> Agent:
-    """An agent's own tool comes before an attached one of the same name."""
+    """Attach tools; an agent's own tool takes precedence over an attached one of the same name."""
     own = {tool.name for tool in agent.tools}
     found = [records[id] for id in shared_ids(agent) if id in records]
     shared = [_as_tool(record) for record in found if record.name not in own]
@@ -38,12 +38,12 @@ def _attached(agent: Agent, records: Mapping[str, ToolRecord]) -> Agent:
 
 
 def shared_ids(agent: AgentDraft) -> list[str]:
-    """The attached ids, then those in a flow's tool nodes, each once. A flow may name the agent's own tools instead."""
+    """The attached ids, then those in a flow's tool nodes, each once. A flow may also name the agent's own tools."""
     return list(dict.fromkeys([*agent.tool_ids, *_ids_in(agent.flow_config or {})]))
 
 
 def _ids_in(flow_config: Json) -> Iterator[str]:
-    """Whatever stands as `tool_id` in a flow that may not have been checked yet."""
+    """All `tool_id` values in a flow that may not have been checked yet."""
     nodes = flow_config.get("nodes")
     for node in cast(list[object], nodes) if isinstance(nodes, list) else ():
         id = cast(Json, node).get("tool_id") if isinstance(node, dict) else None

@@ -1,4 +1,4 @@
-"""The nouns: made, read, changed and taken out of use, with everything refused that could never work."""
+"""Creates, reads, changes and deletes the nouns, and refuses anything that could never work."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Catalogue:
         return await self._database.write(work)
 
     async def get(self, kind: Kind, id: str) -> Noun:
-        """One noun; a case with its agent and persona, also when these were deleted since."""
+        """One noun; a case comes with its agent and persona, even if these have since been deleted."""
         return await self._database.read(
             lambda connection: _expanded(connection, require(connection, kind, id))
         )
@@ -76,7 +76,7 @@ class Catalogue:
         return await self._database.read(work)
 
     async def update(self, kind: Kind, id: str, changes: Json) -> Noun:
-        """Replace the given fields. What depends on them is checked again."""
+        """Replace the given fields, and check again what depends on them."""
         for name, reason in FIXED[kind].items():
             if name in changes:
                 raise InvalidInput(f"{name} cannot be changed. {reason}")
@@ -91,7 +91,7 @@ class Catalogue:
         return await self._database.write(work)
 
     async def delete(self, kind: Kind, id: str) -> None:
-        """Take a noun out of use."""
+        """Delete a noun; runs that used it keep it."""
         cls, at = NOUNS[kind], now()
         if not await self._database.write(lambda connection: nouns.soft_delete(connection, cls, id, at)):
             raise not_found(kind, id)
@@ -99,7 +99,7 @@ class Catalogue:
     async def simulate_flow(
         self, agent_id: str, transcript: Sequence[Json], mocks: Json, flow_config: Json | None
     ) -> Json:
-        """Walk the flow of an agent, or another in its place, without any model."""
+        """Walk an agent's flow, or another flow in its place, without any model."""
         override = {"flow_config": flow_config} if flow_config is not None else {}
 
         def work(connection: Connection) -> AgentDraft:
@@ -134,7 +134,7 @@ def _changed(kind: Kind, stored: Noun, changes: Json) -> Noun:
 
 
 def _own_tools(draft: Draft) -> Draft:
-    """An agent's draft without the tools that are attached: they come back in every answer, and so in a request."""
+    """An agent's draft without attached tools: answers contain them, so requests send them back."""
     if not isinstance(draft, AgentDraft):
         return draft
     shared = shared_ids(draft)
@@ -143,14 +143,14 @@ def _own_tools(draft: Draft) -> Draft:
 
 
 def require(connection: Connection, kind: Kind, id: str) -> Noun:
-    """The noun, which must be there. Raises NotFound."""
+    """The noun. Raises NotFound if there is none."""
     if found := nouns.get(connection, NOUNS[kind], id):
         return found
     raise not_found(kind, id)
 
 
 def not_found(kind: str, id: str) -> NotFound:
-    """The error for a noun that is not there."""
+    """The error for a noun that does not exist."""
     return NotFound(
         f"There is no {kind} {quoted(id)}.", hint=f'Call list(kind="{kind}") to see what there is.'
     )

@@ -1,7 +1,7 @@
-"""The keys of the REST API: made, checked, revoked. What a request may do with its key is decided elsewhere.
+"""Creates, checks and revokes keys of the REST API. What a request may do with its key is decided elsewhere.
 
-A secret leaves this module once, when its key is made. It is 32 random bytes, which nobody can guess from
-their hash, so a single SHA-256 keeps it as well as a slow hash would.
+A secret leaves this module once, when its key is created. It is 32 random bytes, which cannot be guessed from their
+hash, so a single SHA-256 protects it as well as a slow hash would.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _PREFIX = "aek_"
 _RANDOM_BYTES = 32
 _HINT = 8
 _SHOWN = 5
-_MAKE_ONE = "Make a key with: mcp-agent-eval keys create NAME"
+_MAKE_ONE = "Create a key with: mcp-agent-eval keys create NAME"
 
 
 class Keyring:
-    """The keys of one database. `clock` tells the time, in UTC."""
+    """The keys of one database. `clock` returns the time in UTC."""
 
     def __init__(self, database: Database, *, clock: Callable[[], datetime] = now) -> None:
         self._database = database
@@ -38,10 +38,10 @@ class Keyring:
     async def create(
         self, name: str, scopes: Sequence[Scope] = SCOPES, expires_at: datetime | None = None
     ) -> tuple[ApiKey, str]:
-        """A new key and its secret, which nobody can read again.
+        """Create a key; return it with its secret, which cannot be read again.
 
         Raises:
-            InvalidInput: the name is blank, a scope is unknown or none is given, or the end is not ahead.
+            InvalidInput: the name is blank, a scope is unknown or missing, or the expiry is not in the future.
         """
         secret = _PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
         key = self._new(name, scopes, expires_at, secret)
@@ -49,11 +49,11 @@ class Keyring:
         return key, secret
 
     async def revoke(self, reference: str) -> ApiKey:
-        """Take a key out of use at once, by its id, the beginning of its id, or its name.
+        """Revoke a key at once, by its id, the beginning of its id, or its name.
 
         Raises:
-            NotFound: no key that is in use fits.
-            AmbiguousReference: several fit; the message names them.
+            NotFound: no key in use matches.
+            AmbiguousReference: several match; the message names them.
         """
         return await self._database.write(partial(_revoke, reference=reference, at=self._clock()))
 
@@ -62,11 +62,11 @@ class Keyring:
 
         Raises:
             InvalidKey: there is none, or it was revoked.
-            ExpiredKey: its end has passed.
+            ExpiredKey: it has expired.
         """
         key = await self._database.read(partial(keys.by_hash, secret_hash=_hash(secret)))
         if key is None or key.revoked_at:
-            raise InvalidKey("The API key is not known here, or it was revoked.", hint=_MAKE_ONE)
+            raise InvalidKey("The API key is unknown here or was revoked.", hint=_MAKE_ONE)
         if self._has_expired(key):
             raise ExpiredKey(
                 f"The API key expired on {key.expires_at:%Y-%m-%d at %H:%M} UTC.", hint=_MAKE_ONE
@@ -74,11 +74,11 @@ class Keyring:
         return key
 
     async def any_valid(self) -> bool:
-        """Whether there is a key that `check` would let in."""
+        """Whether there is a key that `check` would accept."""
         return any(key.revoked_at is None and not self._has_expired(key) for key in await self.list())
 
     async def list(self) -> list[ApiKey]:
-        """Every key, newest first, also those that have expired or were revoked."""
+        """Every key, newest first, including expired and revoked ones."""
         return await self._database.read(keys.all)
 
     def _new(self, name: str, scopes: Sequence[Scope], expires_at: datetime | None, secret: str) -> ApiKey:
@@ -86,7 +86,7 @@ class Keyring:
         draft = validated(KeyDraft, {"name": name, "scopes": unique, "expires_at": expires_at})
         made = self._clock()
         if draft.expires_at and draft.expires_at <= made:
-            raise InvalidInput("expires_at: must be a time that is still ahead.")
+            raise InvalidInput("expires_at: must be a time in the future.")
         return ApiKey(id=str(uuid4()), hint=secret[:_HINT], created_at=made, **dict(draft))
 
     def _has_expired(self, key: ApiKey) -> bool:
@@ -94,7 +94,7 @@ class Keyring:
 
 
 def _hash(secret: str) -> str:
-    # What a client sends may hold anything, halves of character pairs too.
+    # What a client sends may contain anything, even lone surrogates.
     return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
 
 
@@ -124,11 +124,12 @@ def _several(reference: str, found: Sequence[ApiKey]) -> AmbiguousReference:
     named = ", ".join(f"{key.id} ({key.name}, {key.hint}…)" for key in found[:_SHOWN])
     more = " and more" if len(found) > _SHOWN else ""
     return AmbiguousReference(
-        f"{_shown(reference)} fits more than one key: {named}{more}.", hint="Use the id of the one you mean."
+        f"{_shown(reference)} matches more than one key: {named}{more}.",
+        hint="Use the id of the one you mean.",
     )
 
 
 def _shown(reference: str) -> str:
-    """The reference, but for what looks like a secret that was pasted in its place."""
+    """The reference, unless it looks like a secret that was pasted in its place."""
     most = _HINT if reference.startswith(_PREFIX) else 80
     return repr(reference if len(reference) <= most else reference[:most] + "…")

@@ -1,4 +1,4 @@
-"""What cannot work is refused when it is written, not failed when it is run.
+"""Rejects what cannot work when it is saved, rather than failing when it is run.
 
 A case whose agent changes afterwards still runs, and then fails with a reason.
 """
@@ -19,11 +19,11 @@ _PROVIDERS = ("openai", "anthropic")
 
 
 def check_agent(agent: AgentDraft) -> None:
-    """Refuse an agent that no run could be made with.
+    """Refuse an agent that no run could be started with.
 
     Raises:
-        FlowInvalid: its flow breaks a rule; every one that it breaks is told.
-        InvalidInput: a tool of its own cannot be used as it is written, or its model has no name of a model.
+        FlowInvalid: its flow breaks at least one rule; all broken rules are reported.
+        InvalidInput: one of its own tools cannot be used as written, or its model is not a valid model name.
     """
     check_model(agent.model)
     for tool in agent.tools:
@@ -46,7 +46,7 @@ def check_model(name: str | None) -> None:
 
 
 def _model_that_is_meant(name: str) -> str:
-    """What a name without its provider, or with it written in another way, most likely stands for."""
+    """A suggestion for a name that lacks its provider or writes it differently."""
     provider, _, model = name.replace("/", ":", 1).partition(":")
     if model:
         known = provider in _PROVIDERS
@@ -80,7 +80,7 @@ def check_case(case: CaseDraft, agent: AgentDraft) -> None:
 
 
 def _check_tools(case: CaseDraft, agent: AgentDraft) -> None:
-    """What the case says of tools must be about tools that there are, and those that act must have an address."""
+    """Refuse a case that names tools that do not exist, or lets tools act that have no address."""
     names = [tool.name for tool in agent.tools]
     for field, wanted in (("tool_allowlist", case.tool_allowlist), ("tool_mocks", case.tool_mocks)):
         if unknown := sorted(set(wanted) - set(names)):
@@ -92,7 +92,7 @@ def _check_tools(case: CaseDraft, agent: AgentDraft) -> None:
     nowhere = [tool.name for tool in agent.tools if tool.name in acting and _cannot_act(tool)]
     if nowhere:
         raise InvalidInput(
-            f"tool_policy {case.tool_policy!r} lets {', '.join(nowhere)} act, and there is no address to call.",
+            f"tool_policy {case.tool_policy!r} lets {', '.join(nowhere)} act, but there is no address to call.",
             hint="Give the tool a config with a url, or use 'allowlist' with the names of those that have one.",
         )
 
@@ -121,7 +121,7 @@ def _check_called(assertion: Assertion, where: str, tools: Collection[str]) -> N
 def _check_node(assertion: Assertion, where: str, agent: AgentDraft) -> None:
     if agent.flow_config is None:
         raise ImpossibleAssertion(
-            f"{where}: must_reach_node needs a flow agent, and this one is of type {agent.type!r}: it has no nodes.",
+            f"{where}: must_reach_node needs a flow agent, but this one is of type {agent.type!r}: it has no nodes.",
             hint="Assert what the agent says (must_say) or does (must_call_tool) instead.",
         )
     nodes = [node.id for node in read_flow(agent.flow_config, tools=tool_references(agent)).nodes]
@@ -133,7 +133,7 @@ def _check_node(assertion: Assertion, where: str, agent: AgentDraft) -> None:
 
 
 def tool_references(agent: AgentDraft) -> set[str]:
-    """By what a flow may refer to the agent's tools: their names, and the ids of shared ones."""
+    """How a flow may refer to the agent's tools: by name, or by the ids of shared ones."""
     return {tool.name for tool in agent.tools} | {tool.id for tool in agent.tools if tool.id}
 
 

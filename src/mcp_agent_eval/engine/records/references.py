@@ -1,4 +1,4 @@
-"""An id, a name or the beginning of an id: what people and assistants call things by."""
+"""Resolves references: an id, a name or the beginning of an id."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class References:
         """The id behind a reference.
 
         Raises:
-            NotFound: nothing fits.
-            AmbiguousReference: several things fit; the message names them.
+            NotFound: nothing matches.
+            AmbiguousReference: several things match; the message names them.
         """
         reference = reference.strip()
         found = await self._database.read(lambda connection: _candidates(connection, kind, reference))
@@ -47,7 +47,7 @@ def _candidates(connection: Connection, kind: Reference, reference: str) -> list
 
 
 def nothing(kind: Reference, reference: str) -> NotFound:
-    """The error for a reference that fits nothing."""
+    """The error for a reference that matches nothing."""
     of_runs = kind in ("run", "suite_run")
     there_is = (
         "Call list_runs to see the newest." if of_runs else f'Call list(kind="{kind}") to see what there is.'
@@ -60,10 +60,10 @@ def nothing(kind: Reference, reference: str) -> NotFound:
 
 
 def several(kind: Reference, reference: str, found: list[tuple[str, str]]) -> AmbiguousReference:
-    """The error for a reference that fits these ids, each with its name where it has one."""
+    """The error for a reference that matches these ids, each with its name if it has one."""
     named = ", ".join(f"{id} ({clipped(name)})" if name else id for id, name in found[:_SHOWN])
     more = " and more" if len(found) > _SHOWN else ""
     return AmbiguousReference(
-        f"{quoted(reference)} fits more than one {kind.replace('_', ' ')}: {named}{more}.",
+        f"{quoted(reference)} matches more than one {kind.replace('_', ' ')}: {named}{more}.",
         hint="Use the id of the one you mean.",
     )

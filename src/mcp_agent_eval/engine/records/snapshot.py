@@ -1,4 +1,4 @@
-"""What a run ran with: the case, the persona and the effective agent, frozen when the run was made."""
+"""What a run ran with: the case, the persona and the effective agent, frozen when the run was created."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mcp_agent_eval.validation import reject_unknown, validated
 
 
 class Snapshot(Model):
-    """Stored on every run, so that its history stays reproducible when the nouns change."""
+    """Stored with every run, so that its history stays reproducible when the nouns change."""
 
     case: Case
     persona: Persona
@@ -23,16 +23,16 @@ class Snapshot(Model):
 
     @classmethod
     def read(cls, stored: Json) -> Snapshot:
-        """The snapshot that was stored. It was checked then."""
+        """Read a stored snapshot, which was checked when it was stored."""
         return cls.model_validate(stored, context=TRUSTED)
 
     def effective_agent(self) -> AgentDraft:
-        """What is run: the agent with the overrides applied. Raises InvalidInput when they do not fit."""
+        """The agent with the overrides applied. Raises InvalidInput when they do not fit."""
         return effective(self.agent, self.overrides)
 
 
 class CaseReader:
-    """Reads the cases of many snapshots, expanded; an agent or persona that is the same in several is read once."""
+    """Reads the expanded cases of many snapshots; an agent or persona shared by several is read once."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str, str], Agent | Persona] = {}
@@ -47,8 +47,8 @@ class CaseReader:
         return case.model_copy(update=parts)
 
     def _part(self, cls: type[Agent] | type[Persona], stored: Json) -> Agent | Persona:
-        # Shared tools, which alone have an id, change without the agent that has them, and a flow that takes the place
-        # of the agent's own brings others: such agents are never taken for the same.
+        # Shared tools (only these have an id) change without their agent, and a flow that replaces the agent's own
+        # brings in others: such agents are never treated as the same.
         if any(tool.get("id") for tool in stored.get("tools", ())):
             return cls.model_validate(stored, context=TRUSTED)
         key = (cls.__name__, stored["id"], stored["updated_at"])
@@ -58,7 +58,7 @@ class CaseReader:
 
 
 def layered(*layers: Json | None) -> Json:
-    """Overrides, weakest first, as one: a field of a later layer replaces the same field whole."""
+    """Merge overrides, weakest first: a field in a later layer replaces the same field as a whole."""
     merged: Json = {}
     for layer in layers:
         merged |= layer or {}
@@ -66,17 +66,17 @@ def layered(*layers: Json | None) -> Json:
 
 
 def effective(agent: Agent, overrides: Json) -> AgentDraft:
-    """The agent with overrides applied; the record itself is never touched.
+    """The agent with overrides applied; the record itself does not change.
 
     Raises:
-        InvalidInput: an override names a field that an agent lacks or that cannot be overridden, or its
-            value does not fit.
+        InvalidInput: an override names a field that does not exist or cannot be overridden, or its value does not
+        fit.
     """
     return _offered(_overridden(agent, overrides))
 
 
 def _offered(agent: AgentDraft) -> AgentDraft:
-    """The agent without the tools that are switched off."""
+    """The agent without its inactive tools."""
     return agent.model_copy(update={"tools": [tool for tool in agent.tools if tool.is_active]})
 
 

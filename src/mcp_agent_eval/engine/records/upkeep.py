@@ -1,4 +1,4 @@
-"""The care that a database needs from time to time: old runs deleted, files made smaller, a backup made."""
+"""Database maintenance: deletes old runs, shrinks files, makes a backup."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from mcp_agent_eval.types import RunStatus, now
 
 _BATCH = 500
 _PAUSE = 0.1
-"""Seconds between two batches: who waits for a SQLite file looks again this often, and has to find it free."""
+"""Seconds between two batches: a process waiting for a SQLite file looks again this often and must find it free."""
 
 _BEARABLE = PATIENCE * 2 / 3
-"""Seconds for which runs that are being carried out may be held up: they give up after PATIENCE."""
+"""Seconds for which runs in progress may be held up: they give up after PATIENCE."""
 
 _SPENDING_KEPT = timedelta(days=7)
 
 
 class Upkeep:
-    """The care of one database, which others may use at the same time. `clock` tells the time, in UTC."""
+    """Maintenance of one database, which others may use at the same time. `clock` returns the time in UTC."""
 
     def __init__(self, database: Database, url: str, *, clock: Callable[[], datetime] = now) -> None:
         self._database = database
@@ -39,18 +39,18 @@ class Upkeep:
     async def finished(
         self, *, older_than: timedelta | None, keep: int | None, statuses: Sequence[RunStatus] = ()
     ) -> list[Finished]:
-        """The runs that ended longer ago and are not among the newest `keep`, oldest first; of these statuses, or of
-        any. The runs of a suite run are all among them, or none is."""
+        """Runs that ended longer ago than this and are not among the newest `keep`, oldest first, with one of these
+        statuses or any. A suite run's runs are either all included or none of them."""
         before = None if older_than is None else self._clock() - older_than
         return await self._database.read(
             partial(upkeep.finished, before=before, keep=keep, statuses=statuses)
         )
 
     async def delete(self, runs: Sequence[Finished]) -> None:
-        """Delete what `finished` gave, for good, in parts between which others get their turn.
+        """Permanently delete what `finished` returned, in batches between which others get their turn.
 
         Raises:
-            StoreTooNew: a newer version has changed the database meanwhile.
+            StoreTooNew: a newer version has changed the database in the meantime.
         """
         for start in range(0, len(runs), _BATCH):
             batch = runs[start : start + _BATCH]
@@ -60,8 +60,8 @@ class Upkeep:
         await self._database.write(partial(upkeep.forget_spending, oldest=oldest))
 
     async def compact(self) -> str:
-        """Give the space of what was deleted back; what came of it, in words. Runs that are being carried out are not
-        held up for long by it."""
+        """Release the space of deleted data; return the outcome in words. Runs in progress are not held up for
+        long."""
         if self._url.startswith(SCHEMES):
             return await anyio.to_thread.run_sync(postgres_upkeep.compact, self._url)
         seconds = _BEARABLE if await self._database.read(_is_anything_claimed) else None
@@ -69,11 +69,11 @@ class Upkeep:
 
 
 def back_up(url: str, target: Path) -> str:
-    """Copy a database into a new file while others use it; how to use the copy, in words.
+    """Copy a database into a new file while others use it; return how to use the copy, in words.
 
     Raises:
         InvalidInput: the file exists, or cannot be made.
-        NotConfigured: a program that it takes is not installed.
+        NotConfigured: a required program is not installed.
         StoreError: the database cannot be read, or the copy cannot be written.
     """
     file = target.expanduser().absolute()
@@ -81,7 +81,7 @@ def back_up(url: str, target: Path) -> str:
         postgres_upkeep.back_up(url, file)
         return f"Restore it into an empty database: pg_restore --no-owner --dbname=DATABASE {file}"
     sqlite_upkeep.back_up(locate(url), file)
-    return f"It is a database as it stands: AGENT_EVAL_DATABASE_URL=sqlite:///{file}"
+    return f"The copy is a complete database: AGENT_EVAL_DATABASE_URL=sqlite:///{file}"
 
 
 def _delete(connection: Connection, batch: Sequence[Finished]) -> None:

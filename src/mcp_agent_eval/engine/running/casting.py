@@ -1,4 +1,4 @@
-"""Puts a run together: who plays what, by which model, with which overrides, frozen from then on."""
+"""Puts a run together: who plays which role, with which model and overrides, frozen from then on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mcp_agent_eval.types import Agent, AgentDraft, Case, Json, Persona, Run, no
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """A run that is ready to be queued; `needs` is what a worker must be able to reach to execute it."""
+    """A run that is ready to be queued; `needs` lists what a worker must be able to reach to execute it."""
 
     run: Run
     snapshot: Snapshot
@@ -27,7 +27,7 @@ class Cast:
 
 
 class Caster:
-    """Puts runs together, within one transaction: an agent or persona that several cases share is read once."""
+    """Puts runs together within one transaction: an agent or persona shared by several cases is read once."""
 
     def __init__(self, connection: Connection, models: Models) -> None:
         self._connection = connection
@@ -62,12 +62,12 @@ class Caster:
         return Cast(run, snapshot, _needs(run, self._models))
 
     def failure(self, case: Case, cause: EvalError) -> Cast:
-        """A run that is over before it began, because its case cannot be run any more."""
+        """A run that failed before it began, because its case can no longer be run."""
         snapshot = self._snapshot(case, self._agent(case.agent_id), {})
         return Cast(_failed(_bare_run(snapshot), cause), snapshot, ())
 
     def _snapshot(self, case: Case, agent: Agent, overrides: Json) -> Snapshot:
-        """A case goes on working with a persona that was deleted."""
+        """The persona of a case. The case keeps working after its persona is deleted."""
         bare = case.model_copy(update={"agent": None, "persona": None})
         return Snapshot.model_construct(
             case=bare, persona=self._persona(case.persona_id), agent=agent, overrides=overrides
@@ -116,7 +116,7 @@ def _run(snapshot: Snapshot, agent: AgentDraft, models: Models) -> Run:
 
 
 def _agent_model(agent: AgentDraft, models: Models) -> str:
-    """An agent that runs elsewhere has no model that we know of; its address stands for it."""
+    """The model of the agent. One that runs elsewhere has no known model, so its address stands in."""
     return f"{ELSEWHERE}:{agent.endpoint.host}" if agent.endpoint else models.name_for("agent", agent.model)
 
 

@@ -1,4 +1,4 @@
-"""One claimed run, from its snapshot to its outcome. What a run comes to is decided here and nowhere else."""
+"""Executes one claimed run, from its snapshot to its outcome. A run's outcome is decided only here."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _LONGEST = 3600.0
 _ALL = 1_000_000
 
 _NOT_OF_THE_RUN = (LeaseLost, Leaving, ModelAway, BudgetExceeded, StoreError)
-"""What interrupts a run and says nothing of the conversation."""
+"""Exceptions that interrupt a run and say nothing about the conversation."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """How a conversation ended, and what went wrong, if anything did."""
+    """How a conversation ended, and what went wrong, if anything."""
 
     ending: Ending
     error: str | None = None
@@ -48,8 +48,8 @@ class _Ended:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """What is needed to execute a run. Of attempts before this one: what they paid for, the rows that they stored,
-    and how the conversation ended, if it did."""
+    """What is needed to execute a run. From earlier attempts: what they paid for, the rows that they stored, and
+    how the conversation ended, if it did."""
 
     run: Run
     snapshot: Snapshot
@@ -60,14 +60,14 @@ class _Work:
 
 
 async def execute(workshop: Workshop, claim: Claim) -> None:
-    """Carry a claimed run to its end. Nothing is written for a run that another worker took over.
+    """Execute a claimed run to its end. Nothing is written for a run that another worker took over.
 
     Raises:
         StoreError: the database failed; the run is left to its lease.
     """
     work = await workshop.database.read(lambda connection: _load(connection, claim))
     if work is None:
-        # Whoever stood still between its claim and this would begin with what another has come to.
+        # A worker that stalled between the claim and this point would continue from another worker's state.
         logger.info("run %s was taken over by another worker", claim.run_id)
         return
 
@@ -95,7 +95,7 @@ def _span(workshop: Workshop, claim: Claim, work: _Work) -> AbstractContextManag
 
 
 async def _carry_on(workshop: Workshop, work: _Work, journal: RunJournal) -> None:
-    """To the end, or until a model is away."""
+    """Execute to the end, or until a model is away."""
     try:
         outcome = await _carry_out(workshop, work, journal)
     except ModelAway as exc:
@@ -110,7 +110,7 @@ async def _carry_on(workshop: Workshop, work: _Work, journal: RunJournal) -> Non
 
 
 async def _stop_suite_run(workshop: Workshop, run: Run, exc: BudgetExceeded) -> None:
-    """What ended one run for lack of money would end the others of its suite run, too."""
+    """Stop the suite run: an exhausted budget that ended one run would also end the others."""
     id, at = run.suite_run_id, now()
     if id and exc.scope != "run":
         await workshop.database.write(
@@ -158,7 +158,7 @@ async def _carry_out(workshop: Workshop, work: _Work, journal: RunJournal) -> Ou
 async def _conversation(
     workshop: Workshop, work: _Work, journal: RunJournal
 ) -> tuple[_Ended, Sequence[Turn]]:
-    """How the conversation ended, and all of it. One that had ended when its worker was lost does not go on."""
+    """The conversation and how it ended. One that had ended when its worker was lost is not continued."""
     if work.ended:
         journal.recall_conversation(work.run.spoken_turns or 0)
         return work.ended, work.turns
@@ -170,7 +170,7 @@ async def _conversation(
 
 
 def _load(connection: Connection, claim: Claim) -> _Work | None:
-    """None when another worker has the run."""
+    """What is needed to execute the run, or None when another worker has it."""
     if not queue.is_owned(connection, claim):
         return None
     run = runs.get(connection, claim.run_id)
@@ -193,8 +193,8 @@ def _earlier(stored: Sequence[Turn]) -> Earlier:
 
 
 def _seconds_left(workshop: Workshop, work: _Work) -> float:
-    """What is left of the conversation's time. Answers of an earlier attempt count; failures do not, nor the hours in
-    which a laptop slept or nobody worked on it."""
+    """The remaining time of the conversation. Answers from an earlier attempt count; failures do not, nor do hours
+    when a laptop slept or no worker had the run."""
     limit = workshop.settings.run_timeout or work.agent.max_call_duration_secs or _LONGEST
     earlier = work.earlier.replies if work.earlier else []
     taken = [one.call.latency_ms for one in earlier if one.reply and one.call.role != "judge"]
@@ -202,7 +202,7 @@ def _seconds_left(workshop: Workshop, work: _Work) -> float:
 
 
 async def _converse(conversation: Conversation, journal: RunJournal, seconds: float) -> _Ended:
-    """Let them talk. A participant that fails for good becomes part of the outcome."""
+    """Hold the conversation. A participant that fails for good becomes part of the outcome."""
     try:
         with anyio.CancelScope() as limit:
             _limit(limit, journal, seconds)
@@ -217,7 +217,7 @@ async def _converse(conversation: Conversation, journal: RunJournal, seconds: fl
 
 
 def _limit(scope: anyio.CancelScope, journal: RunJournal, seconds: float) -> None:
-    """Time runs from now, or from where the conversation goes on."""
+    """Start the clock now, or at the point where the conversation continues."""
 
     def begin() -> None:
         scope.deadline = anyio.current_time() + seconds
@@ -239,13 +239,13 @@ async def _score(
     if ended.ending.reason == "cancelled":
         return None
     case = work.snapshot.case
-    # A run without a judge has no assertion that would ask it.
+    # A run without a judge has no assertion that needs one.
     judge = Judge(workshop.models.get(work.run.judge_model or OFFLINE), journal)
     return await evaluate(case.success_criteria, turns, case.pass_threshold, judge)
 
 
 def _outcome(ended: _Ended, scored: Scored | None, started: datetime) -> Outcome:
-    """The run's columns: a conversation that broke, or a judge that did, is `failed` and never passes."""
+    """The run's columns: a run whose conversation or judge broke is `failed` and never passes."""
     error = ended.error
     if scored and scored.failure:
         error = error or f"A judge gave no verdict: {scored.failure.message}"

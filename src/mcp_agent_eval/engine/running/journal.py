@@ -1,10 +1,10 @@
-"""The journal of one run: every model call is written down, with what followed from it, before anything is done.
+"""The journal of one run: every model call is stored, with what followed from it, before it is acted on.
 
-A run that is taken over after a crash starts its conversation again from the first line. As long as there are
-recorded answers they are given back instead of asking a model, so nothing is paid for twice, and the rows that
-come out are the rows that are there already.
+A run that is taken over after a crash starts its conversation again from the first line. While there are recorded
+answers, these are returned instead of asking a model, so nothing is paid for twice, and the resulting rows are the
+ones already stored.
 
-A database that is in trouble is waited for: an answer that was paid for is not thrown away because a disk is full.
+If the database is in trouble, the journal waits: an answer that was paid for is not lost because a disk is full.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
-"""Seconds between two tries to store something."""
+"""Seconds between two attempts to store something."""
 
 
 class LeaseLost(EvalError):
-    """Another worker owns the run by now: nothing that happens here may be written any more."""
+    """Another worker owns the run now: this one must not write anything more."""
 
     code = "LEASE_LOST"
 
 
 class ModelAway(EvalError):
-    """A model does not answer for now: the run is to go on later."""
+    """A model does not answer at the moment: the run will go on later."""
 
     code = "MODEL_AWAY"
 
 
 class Leaving(EvalError):
-    """The worker is being closed, and what was under way is stored: another one goes on from here."""
+    """The worker is closing, and work in progress is stored: another worker continues from here."""
 
     code = "LEAVING"
 
@@ -93,35 +93,35 @@ class RunJournal:
 
     @property
     def is_replaying(self) -> bool:
-        """Whether recorded answers are left: all that comes of them is stored already."""
+        """Whether recorded answers are left: everything that follows from them is already stored."""
         return not self._memory.is_empty
 
     def before_calls(self, do: Callable[[], None]) -> None:
-        """Have something done once, before a model is asked for the first time from now on."""
+        """Register a callback that runs once, before a model is next asked."""
         self._on_call = do
 
     def recall_conversation(self, spoken: int) -> None:
-        """Count what a conversation has cost that was over before: what was recorded but for the verdicts."""
+        """Count the cost of a conversation that had already ended: everything recorded except the verdicts."""
         self._memory.pass_over_conversation()
         self._spoken = spoken
 
     async def refuse_to_wait(self) -> None:
-        """When time is over: say so if it was not the model that took it, but its being away.
+        """Called when time has run out: raise if the model's absence used it up, not the conversation.
 
         Raises:
-            ModelAway: the model that is being asked fails again and again, or asked for patience.
+            ModelAway: the model that is being asked keeps failing, or asked us to slow down.
         """
         if self._asking and (reason := await self._patience.away(self._asking)):
             raise ModelAway(reason)
 
     async def ask(self, model: Model, request: ModelRequest) -> ModelReply:
-        """The model's answer, or the recorded one. A call that failed is recorded as well.
+        """The model's answer, or the recorded one. Failed calls are recorded as well.
 
         Raises:
             ModelError: the call failed for good.
             ModelAway: it failed, and may succeed later.
-            BudgetExceeded, NotConfigured: as `Budget.reserve` says.
-            LeaseLost, Leaving: as `commit`.
+            BudgetExceeded, NotConfigured: as in `Budget.reserve`.
+            LeaseLost, Leaving: as in `commit`.
         """
         if self._pending:
             await self.commit((), self._spoken)
@@ -130,16 +130,16 @@ class RunJournal:
         return recorded or await self._pay(model, request)
 
     async def commit(self, turns: Sequence[Turn], spoken: int) -> bool:
-        """Store turns with the calls behind them. True when somebody asked to cancel.
+        """Store turns with the calls behind them. True when a cancel was requested.
 
         Raises:
             LeaseLost: another worker has the run.
-            Leaving: it is stored, and the worker is being closed.
+            Leaving: it is stored, and the worker is closing.
             StoreError: the database was in trouble until the run's deadline.
         """
         self._spoken = spoken
         if self.is_replaying:
-            # Stored already, and with larger totals; the last of them perhaps not.
+            # Already stored, with larger totals; only the last ones may not be.
             self._held += turns
             return False
         calls, self._pending = self._pending, []
@@ -151,15 +151,15 @@ class RunJournal:
         self._requests = outcome.requests
         self._changed()
         if self._is_leaving():
-            raise Leaving("The worker is being closed.")
+            raise Leaving("The worker is closing.")
         return outcome.cancel_requested
 
     async def keep_ending(self, reason: TerminationReason, detail: str | None, error: str | None) -> None:
-        """Store how the conversation ended, before verdicts are asked for: whoever takes the run over must not let it
-        go on.
+        """Store how the conversation ended before asking for verdicts: a worker that takes the run over must not
+        continue it.
 
         Raises:
-            LeaseLost, StoreError: as `commit`.
+            LeaseLost, StoreError: as in `commit`.
         """
 
         def work(connection: Connection) -> bool:
@@ -171,7 +171,7 @@ class RunJournal:
         await self._end_with(work)
 
     async def finish(self, outcome: queue.Outcome) -> None:
-        """Store the outcome with the last calls and costs, in one transaction: the run is final with it.
+        """Store the outcome with the last calls and costs in one transaction, which makes the run final.
 
         Raises:
             LeaseLost: another worker has the run.
@@ -184,7 +184,7 @@ class RunJournal:
         await self._end_with(work)
 
     async def postpone(self, reason: str) -> None:
-        """Store the last calls, and give the run back to the queue until its models can be reached.
+        """Store the last calls, and return the run to the queue until its models can be reached.
 
         Raises:
             LeaseLost: another worker has the run.
@@ -202,7 +202,7 @@ class RunJournal:
         self._changed()
 
     async def _write(self, work: Work[T]) -> T:
-        """As soon as the database takes it. Rows that are there stay, so that it does no harm to try again."""
+        """Write as soon as the database accepts it. Existing rows stay, so retrying does no harm."""
         pause = _FIRST_PAUSE
         while True:
             try:
@@ -246,7 +246,7 @@ class RunJournal:
             raise
         self._asking = None
         nano = self._prices.nano(model.name, reply.usage)
-        # First, so that an answer that was paid for is kept when the run is stopped in the next line.
+        # First, so that a paid answer is kept even if the run is stopped on the next line.
         self._accounts.add(request.purpose, model.name, reply.usage, nano)
         self._pending.append(self._answered(model, request, reply, nano))
         await self._budget.settle(reservation, nano or 0, reply.lost)
@@ -291,7 +291,7 @@ class RunJournal:
 
 
 def _priced(turns: Sequence[Turn], calls: Sequence[store.NewCall]) -> Sequence[Turn]:
-    """The turns, of which the first that a model spoke bears what the calls behind it cost, in cents rounded up."""
+    """The turns. The first one spoken by a model carries the cost of the calls behind it, in cents, rounded up."""
     nano = sum(call.cost_nano_usd or 0 for call in calls)
     if not (turns and nano):
         return turns

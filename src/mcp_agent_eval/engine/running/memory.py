@@ -1,4 +1,4 @@
-"""What a run has used so far, and what earlier attempts paid for, in the order in which it was answered."""
+"""What a run has used so far, and the answers that earlier attempts paid for, in order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Account:
-    """What one role used so far, and the models whose price is not known."""
+    """What one role has used so far, and the models whose price is unknown."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -46,7 +46,7 @@ class Accounts:
 
     @property
     def nano(self) -> int:
-        """What all of it cost, in nano-dollars, as far as prices are known."""
+        """The total cost in nano-dollars, as far as prices are known."""
         return sum(account.nano for account in self._of.values())
 
     def add(self, role: ModelRole, model: str, usage: Usage, nano: int | None) -> None:
@@ -54,7 +54,7 @@ class Accounts:
         self._of[role].add(model, usage, nano)
 
     def totals(self, spoken: int) -> Totals:
-        """All of it as it is stored, with the number of spoken turns."""
+        """The totals as they are stored, with the number of spoken turns."""
         return Totals(
             spoken_turns=spoken,
             agent=self._of["agent"].spent(),
@@ -65,7 +65,7 @@ class Accounts:
 
 
 class Memory:
-    """Recorded calls, each counted when its turn has come. Those that failed are passed over: they are made again."""
+    """Recorded calls, each counted when its turn comes. Failed ones are skipped: they are made again."""
 
     def __init__(self, recorded: Iterable[Reply], accounts: Accounts) -> None:
         self._recorded = deque(recorded)
@@ -78,10 +78,10 @@ class Memory:
         return not self._recorded
 
     def take(self, role: ModelRole) -> ModelReply | None:
-        """The next answer, if one is left. When it was given to somebody else, the run goes another way by now, and
-        none of them is of any use."""
+        """The next answer, if one is left. If it was given to another role, the run has taken a different course,
+        and the rest is of no use."""
         if self._recorded and self._recorded[0].call.role != role:
-            logger.warning("a run does not go the way that was recorded: its %s is asked anew", role)
+            logger.warning("a run differs from its recording: its %s is asked again", role)
             while self._recorded:
                 self._next()
         if not self._recorded:
@@ -91,7 +91,7 @@ class Memory:
         return reply_from_json(recorded.reply or {})
 
     def pass_over_conversation(self) -> None:
-        """Count all that comes before the verdicts."""
+        """Count everything before the verdicts."""
         while self._recorded and self._recorded[0].call.role != "judge":
             self._next()
         self._pass_over_failed()

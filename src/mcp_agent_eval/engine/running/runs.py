@@ -1,4 +1,4 @@
-"""Runs and suite runs: started, read, waited for and cancelled."""
+"""Starts, reads, waits for and cancels runs and suite runs."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ from mcp_agent_eval.types import (
 from mcp_agent_eval.validation import key_of_another, key_of_other_overrides
 
 _LOOK_AGAIN = 0.5
-"""Seconds after which a waiter looks again: a run that another process executes rings no bell here."""
+"""Seconds after which a waiter looks again: a run in another process rings no bell here."""
 
 _PAUSE = 0.1
-"""Seconds between two looks at a suite run, whose runs all ring at once."""
+"""Seconds between two looks at a suite run, whose runs may all ring at once."""
 
 S = TypeVar("S", Run, SuiteRun)
 
 
 class Runs:
-    """Executions of cases and suites in a database, carried out by whichever worker claims them."""
+    """Executions of cases and suites in a database, carried out by any worker that claims them."""
 
     def __init__(self, workshop: Workshop) -> None:
         self._workshop = workshop
         self._database = workshop.database
 
     async def start(self, case_id: str, overrides: Json | None, key: str | None) -> Run:
-        """Queue one execution of a case, or return the one that `key` started before."""
+        """Queue one execution of a case, or return the one already started with `key`."""
         started_here = self._workshop.origins.here()
 
         def work(connection: Connection) -> Run:
@@ -68,7 +68,7 @@ class Runs:
         return run
 
     async def start_suite(self, suite_id: str, overrides: Json | None, key: str | None) -> StartedSuiteRun:
-        """Queue one execution of every case of a suite, or return the suite run that `key` started before."""
+        """Queue one execution of every case of a suite, or return the suite run already started with `key`."""
 
         def look(connection: Connection) -> StartedSuiteRun | None:
             earlier = suite_runs.by_idempotency_key(connection, key) if key else None
@@ -79,7 +79,7 @@ class Runs:
 
         if earlier := await self._database.read(look):
             return earlier
-        # Thousands of snapshots take seconds to make: nobody else should have to wait for them to write.
+        # Thousands of snapshots take seconds to build: other writers should not have to wait for that.
         prepared = await self._database.read(
             lambda connection: self._prepare(connection, suite_id, overrides, key)
         )
@@ -104,7 +104,7 @@ class Runs:
         return await self._database.read(work)
 
     async def turns(self, run_id: str, start: int, limit: int) -> list[Turn]:
-        """A transcript from a turn on."""
+        """A transcript, starting at a turn."""
 
         def work(connection: Connection) -> list[Turn]:
             _require(connection, run_id)
@@ -113,7 +113,7 @@ class Runs:
         return await self._database.read(work)
 
     async def calls(self, run_id: str, start: int, limit: int) -> list[ModelCall]:
-        """Model calls from one on."""
+        """Model calls, starting at one."""
 
         def work(connection: Connection) -> list[ModelCall]:
             _require(connection, run_id)
@@ -122,7 +122,7 @@ class Runs:
         return await self._database.read(work)
 
     async def cancel(self, run_id: str) -> Run:
-        """Stop a run that waits at once, one that is going at its next turn."""
+        """Stop a waiting run at once, and one in progress at its next turn."""
         at = now()
 
         def work(connection: Connection) -> Run:
@@ -130,7 +130,7 @@ class Runs:
                 raise RunFinished(
                     f'Cannot cancel run in status "{_require(connection, run_id).status}". Only queued or running '
                     "runs can be cancelled.",
-                    hint=f'get_run(run_id="{run_id}") shows what it came to.',
+                    hint=f'get_run(run_id="{run_id}") shows its outcome.',
                 )
             return _expanded(connection, _require(connection, run_id))
 
@@ -139,7 +139,7 @@ class Runs:
         return run
 
     async def suite_run(self, id: str, *, with_runs: bool) -> SuiteRun:
-        """The aggregate, with its expanded runs where they are asked for."""
+        """The aggregate, with its expanded runs if requested."""
 
         def work(connection: Connection) -> SuiteRun:
             aggregate = _aggregate(connection, id)
@@ -173,7 +173,7 @@ class Runs:
         first = state = await self._database.read(look)
         with anyio.move_on_after(seconds):
             while not state.is_final and state == first:
-                # The bell is taken before the look: what rings in between is not missed.
+                # Take the bell before looking, so that a ring in between is not missed.
                 bell = self._workshop.signals.event(id)
                 state = await self._database.read(look)
                 if state == first:
@@ -212,8 +212,8 @@ def _store_suite_run(
 
 
 def _member(caster: Caster, case: Case, overrides: Json | None) -> Cast:
-    """A suite's run of one case. A case that became impossible fails alone and is seen to; overrides that fit none
-    are refused."""
+    """A suite's run of one case. A case that became impossible gets a failed run; overrides that fit no case are
+    refused."""
     try:
         return caster.run(case, overrides)
     except (NotFound, InvalidInput) as exc:
@@ -236,7 +236,7 @@ def _new(cast: Cast, *, suite_run_id: str | None = None, position: int = 0, key:
 
 
 def _same(run: Run, case_id: str, overrides: Json | None) -> Run:
-    """What an idempotency key started; it must not stand for two different things."""
+    """What an idempotency key started; one key must not stand for two different things."""
     if run.case_id != case_id:
         raise key_of_another("case")
     if run.case and run.agent_overrides != layered(run.case.agent_overrides, overrides):
@@ -270,7 +270,7 @@ def _started(connection: Connection, aggregate: SuiteRun) -> StartedSuiteRun:
 
 
 def _expanded(connection: Connection, run: Run) -> Run:
-    """The run with its case, agent and persona as they were when it was made."""
+    """The run with its case, agent and persona as they were when it was created."""
     return _all_expanded(connection, [run])[0]
 
 

@@ -1,4 +1,4 @@
-"""Sets the stage for a run: who plays the persona and the agent, and which tools may act."""
+"""Prepares a run: who plays the persona and the agent, and which tools may act."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def set_stage(
     earlier: Earlier,
 ) -> Conversation:
     """The conversation of a run, ready to begin. `agent` is the snapshot's with its overrides, and `earlier` is
-    what attempts before this one have stored.
+    what earlier attempts have stored.
 
     Raises:
         NotConfigured: a secret that the agent's endpoint needs is not set.
-        InvalidInput: the agent, as the run met it, cannot be played.
+        InvalidInput: the agent cannot be played with its present tools and overrides.
     """
     case = snapshot.case
     player = _agent(workshop, run, agent, journal)
@@ -73,7 +73,7 @@ def _agent(workshop: Workshop, run: Run, agent: AgentDraft, journal: Journal) ->
 
 
 def _firing(workshop: Workshop, run: Run, snapshot: Snapshot, agent: AgentDraft, player: Agent) -> Fire:
-    """How a tool of this run acts, with what it is told of the conversation. A node of a flow may have changed it."""
+    """How a tool of this run acts, with the metadata that it is sent. A node of a flow may have changed the tool."""
     context = CallContext(
         company_id=LOCAL_COMPANY,
         agent_id=snapshot.agent.id,

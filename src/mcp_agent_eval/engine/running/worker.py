@@ -1,4 +1,4 @@
-"""Claims runs and executes each in a task of its own, holds their leases, and gives them back when it goes."""
+"""Claims runs, executes each in its own task, holds their leases, and gives them back when it stops."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from mcp_agent_eval.errors import StoreError, StoreTooNew
 logger = logging.getLogger(__name__)
 
 LEASE = queue.LEASE.total_seconds()
-"""Seconds for which a run is a worker's own without a sign of life."""
+"""Seconds for which a worker keeps a run without renewing its lease."""
 
 _IDLE = 1.0
 _MOST_ATTEMPTS = 3
 
-_OVERDUE = ". It was waited for until the run's deadline; AGENT_EVAL_RUN_DEADLINE sets it."
+_OVERDUE = ". The run waited for it until its deadline, which AGENT_EVAL_RUN_DEADLINE sets."
 
 
 class Worker:
-    """Works as long as its block is entered, and whenever `QUEUE` rings."""
+    """Works until its block exits, and looks for runs whenever `QUEUE` rings."""
 
     def __init__(self, workshop: Workshop) -> None:
         self._workshop = workshop
@@ -47,7 +47,7 @@ class Worker:
 
     @asynccontextmanager
     async def working(self) -> AsyncGenerator[None]:
-        """Claim and execute runs until the block is left; what is unfinished then goes back to the queue."""
+        """Claim and execute runs until the block exits; unfinished ones then go back to the queue."""
         try:
             async with background_tasks() as tasks:
                 tasks.start_soon(self._claim_forever, tasks)
@@ -60,7 +60,7 @@ class Worker:
 
     async def _claim_forever(self, tasks: TaskGroup) -> None:
         while True:
-            # Bell and count come first: what happens after them is noticed in the next round.
+            # Bell and count come first, so that later changes are noticed in the next round.
             bell = self._workshop.signals.event(QUEUE)
             try:
                 changes = await self._workshop.database.changes()
@@ -69,7 +69,7 @@ class Worker:
                     await self._claim(tasks)
                 self._is_troubled = False
             except StoreTooNew:
-                logger.exception("a newer version uses this database by now: no more runs are claimed here")
+                logger.exception("a newer version now uses this database: no more runs are claimed here")
                 self.outdated.set()
                 return
             except StoreError as exc:
@@ -81,13 +81,13 @@ class Worker:
                 await bell.wait()
 
     async def _may_try_again(self) -> bool:
-        """Whether a run waits although nothing has changed: for a pause that is over by now."""
+        """Whether a run waits although nothing has changed: for a pause that is now over."""
         if not self._workshop.lanes.are_recovering():
             return False
         return await self._workshop.database.read(queue.is_anything_pending)
 
     def _look(self) -> None:
-        """Look for runs at once, whether or not the database has changed: there is room again, or a lease ran out."""
+        """Look for runs at once, even if the database has not changed: there is room again, or a lease has run out."""
         self._seen = None
         self._workshop.signals.hear(QUEUE)
 
@@ -103,21 +103,23 @@ class Worker:
         try:
             await execute(self._workshop, claim)
         except StoreError:
-            # Not its fault. It goes back to the queue a while later, since the next try may well end in the same way.
-            logger.exception("run %s is put back: the database failed", claim.run_id)
+            # Not the run's fault. It goes back to the queue after a while, since an immediate retry may well fail in
+            # the same way.
+            logger.exception("run %s goes back to the queue: the database failed", claim.run_id)
             self._left.add(claim.run_id)
         except Exception:
-            # The other runs go on. This one is not renewed any more: somebody takes it over, or it is given up.
-            logger.exception("run %s is left to its lease", claim.run_id)
+            # The other runs go on. This lease is no longer renewed: another worker takes the run over, or it is given
+            # up.
+            logger.exception("run %s is left until its lease runs out", claim.run_id)
         finally:
             self._running.discard(claim.run_id)
             self._look()
 
     async def _hold_leases(self) -> None:
-        """Renew what is ours, and take back what other workers have let go silently."""
+        """Renew our leases, and reap runs whose workers have silently stopped."""
         while True:
             try:
-                # With the turns of these runs, in one thread: the two would wait for each other.
+                # In the same thread as these runs' turns: otherwise the two would wait for each other.
                 await self._workshop.database.write_own(self._renew)
                 await self._workshop.database.write(self._reap)
                 await self._put_back()
@@ -144,7 +146,7 @@ class Worker:
 
     def _reap(self, connection: Connection) -> None:
         at = connection.now()
-        # When a laptop wakes up, or its clock was set, every lease has run out: the others come to renew theirs first.
+        # When a laptop wakes up or its clock is set, every lease has run out: let the others renew theirs first.
         if self._reaped is None or timedelta() <= at - self._reaped < _lease():
             queue.reap(connection, at, _MOST_ATTEMPTS, _lease())
             longest = timedelta(seconds=self._workshop.settings.run_deadline)
@@ -159,7 +161,7 @@ class Worker:
             self._left -= left
 
     async def _leave(self) -> None:
-        """Let calls that are under way come to their end for a moment, so that their answers are stored."""
+        """Wait briefly for calls in progress to finish, so that their answers are stored."""
         self._workshop.leaving.set()
         with anyio.move_on_after(self._workshop.settings.grace_seconds):
             while True:
@@ -174,7 +176,7 @@ class Worker:
                 lambda connection: queue.release(connection, self._name, connection.now())
             )
         except StoreError:
-            logger.exception("leases could not be given back; they run out by themselves")
+            logger.exception("leases could not be given back; they will run out")
 
 
 def _lease() -> timedelta:

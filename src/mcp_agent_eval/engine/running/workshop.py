@@ -1,5 +1,5 @@
-"""What the engine's parts share: one database, one set of models and of the lanes to them, one price list, one
-bell, one way to fire tools, one memory of where traced runs were started, one word that it is time to leave."""
+"""What the engine's parts share: the database, the models and their lanes, the price list, the bell, the way to
+fire tools, the record of where traced runs were started, and the signal to stop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mcp_agent_eval.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """Made once when the engine opens, and handed down."""
+    """Created once when the engine opens, and passed down."""
 
     settings: Settings
     database: Database

@@ -1,7 +1,7 @@
-"""Deterministic verdicts: what a transcript alone decides, and the score that verdicts add up to.
+"""Deterministic verdicts, decided by the transcript alone, and the score that verdicts add up to.
 
-`custom_llm_judge` is not here: that takes a model. Reasons are in our own words; text of the
-conversation stands in the evidence only.
+`custom_llm_judge` is not here: it needs a model. Reasons are in our own words; conversation text appears only in
+the evidence.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from mcp_agent_eval.types import (
 )
 
 QUOTE_LENGTH = 160
-"""Characters of a quote, but for the … where it was cut."""
+"""Characters of a quote, not counting the … where it was cut."""
 MEANINGFUL_WORD = 3
-"""Letters that a word must have to count towards the closest turn."""
+"""Letters that a word needs to count towards the closest turn."""
 CLOSE = 0.5
-"""The share of a pattern's letters, word by word, that makes a turn the closest one and not just another."""
+"""The share of a pattern's letters, word by word, that a turn needs to be reported as the closest."""
 
 
 class _Verdict(NamedTuple):
@@ -57,7 +57,7 @@ def check(assertion: Assertion, turns: Sequence[Turn]) -> AssertionResult:
 
 
 def score(results: Sequence[AssertionResult], pass_threshold: float) -> Evaluation:
-    """Adds verdicts up, 0 to 100. Nothing to weigh is a perfect score. Rounded only after the comparison."""
+    """Add up verdicts, 0 to 100. Without any weight the score is perfect. Rounded only after the comparison."""
     total = sum(_exact(result.weight) for result in results)
     earned = sum(_exact(result.weight) for result in results if result.passed)
     points = 100 * Fraction(earned, total) if total else Fraction(100)
@@ -77,14 +77,14 @@ def _exact(number: float) -> Fraction:
 
 
 class _Speech(NamedTuple):
-    """All that the agent said, one turn a line, and where in it each turn starts."""
+    """Everything that the agent said, one turn per line, and where each turn starts."""
 
     text: str
     starts: list[int]
     turns: list[Turn]
 
     def turn_at(self, offset: int) -> tuple[Turn, int]:
-        """The turn in which an offset falls, and the offset within that turn."""
+        """The turn that contains an offset, and the offset within that turn."""
         index = bisect_right(self.starts, offset) - 1
         return self.turns[index], offset - self.starts[index]
 
@@ -128,7 +128,7 @@ def _matched(speech: _Speech, match: patterns.Match) -> tuple[str, tuple[Evidenc
 
 
 class _Nearness(NamedTuple):
-    """How near a turn came to one wording: the share of its letters, and the words that were said."""
+    """How close a turn came to one wording: the share of its letters, and the words that were said."""
 
     share: float
     turn: Turn
@@ -152,12 +152,12 @@ def _nearness(turn: Turn, wording: tuple[str, ...]) -> _Nearness:
 
 
 def _words(text: str) -> list[str]:
-    """The words of a text that are long enough to mean something, in lower case."""
+    """The words of a text that are long enough to carry meaning, in lower case."""
     return [word for word in re.findall(r"\w+", text.casefold()) if len(word) >= MEANINGFUL_WORD]
 
 
 def _first_of(nearness: _Nearness) -> tuple[int, int]:
-    """Where the first of the shared words stands in its turn."""
+    """The position of the first shared word in its turn."""
     words = re.finditer(r"\w+", nearness.turn.text or "")
     return next((word.span() for word in words if word[0].casefold().startswith(nearness.shared)), (0, 0))
 
@@ -175,7 +175,7 @@ def _quote(turn: Turn, start: int, end: int) -> Evidence:
 
 
 def _window(length: int, start: int, end: int) -> tuple[int, int]:
-    """`QUOTE_LENGTH` characters with the span in their middle, or as much of it as fits."""
+    """`QUOTE_LENGTH` characters with the span in the middle, or as much of it as fits."""
     margin = max(0, QUOTE_LENGTH - (end - start)) // 2
     left = max(0, min(start - margin, length - QUOTE_LENGTH))
     return left, min(length, left + QUOTE_LENGTH)
@@ -190,7 +190,7 @@ class _Call(NamedTuple):
 
 
 def _must_call_tool(assertion: Assertion, turns: Sequence[Turn]) -> _Verdict:
-    """Fired at least once with every argument that `args_match` lists, all in one call."""
+    """Whether the tool fired at least once with all arguments in `args_match`, in a single call."""
     expected = assertion.args_match or {}
     nearest = min(
         _calls(assertion.tool_name, turns),
@@ -227,14 +227,14 @@ def _differing(expected: Json, args: Json) -> list[str]:
 
 
 def _fits(value: object, args: Json, key: str) -> bool:
-    """`$present` asks for anything but null. It is special as a whole value only, not deeper inside one."""
+    """Whether a value matches. `$present` accepts anything except null; it is special only as a whole value."""
     if value == PRESENT:
         return args.get(key) is not None
     return key in args and _equal(value, args[key])
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """JSON equality: 1 is 1.0 but not true, and only the order of a list counts."""
+    """JSON equality: 1 equals 1.0 but not true, and order only matters in lists."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         one, other = cast(Json, one), cast(Json, other)
         return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in one)

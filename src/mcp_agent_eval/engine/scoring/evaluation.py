@@ -1,4 +1,4 @@
-"""From a finished conversation to an evaluation: every assertion gets its verdict, a broken judge included."""
+"""Evaluates a finished conversation: every assertion gets a verdict, even if the judge breaks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mcp_agent_eval.types import Assertion, AssertionResult, Evaluation, Turn
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """The evaluation, and what kept a judge from its verdict, if anything did."""
+    """The evaluation, and what kept a judge from giving a verdict, if anything did."""
 
     evaluation: Evaluation
     failure: ModelError | None = None
@@ -25,8 +25,8 @@ class Scored:
 async def evaluate(
     assertions: Sequence[Assertion], turns: Sequence[Turn], threshold: float, judge: Judge
 ) -> Scored:
-    """Check every assertion. One that no judge could decide counts as not passed, and the run is not sound."""
-    # A search may take up to half a second before it is stopped: not on the event loop.
+    """Check every assertion. One that no judge could decide counts as not passed, and the run fails."""
+    # A search may take up to half a second before it is stopped, so keep it off the event loop.
     results = await to_thread.run_sync(_check_all, assertions, turns)
     failure: ModelError | None = None
     for index, assertion in enumerate(assertions):

@@ -1,4 +1,5 @@
-"""Verdicts that need a model: `custom_llm_judge`. The prompt has a version, so that verdicts of two are never mixed."""
+"""Verdicts that need a model: `custom_llm_judge`. The prompt has a version, so that verdicts of different versions
+are never mixed."""
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ _INDENT = "    "
 
 
 class Verdict(BaseModel):
-    """What a judge has to answer."""
+    """The answer that a judge has to give."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -57,10 +58,10 @@ class Judge:
         self._journal = journal
 
     async def check(self, assertion: Assertion, turns: Sequence[Turn]) -> AssertionResult:
-        """The verdict on one `custom_llm_judge`; an answer that is not one is asked for once more.
+        """The verdict on one `custom_llm_judge`; after an unusable answer the judge is asked once more.
 
         Raises:
-            ModelError: the judge could not be reached, or twice gave no verdict.
+            ModelError: the judge could not be reached, or gave no usable verdict in two attempts.
         """
         with judge_span(assertion.type):
             return tell_verdict(await self._decide(assertion, turns))
@@ -71,7 +72,7 @@ class Judge:
             reply = await self._journal.ask(self._model, request)
             if verdict := _read(reply.message.text):
                 return _result(assertion, verdict, turns)
-        raise ModelError("The judge answered twice with something that is no verdict.", kind="malformed")
+        raise ModelError("The judge gave no usable verdict in two attempts.", kind="malformed")
 
 
 def _request(rubric: str, turns: Sequence[Turn]) -> ModelRequest:
@@ -84,8 +85,8 @@ def _request(rubric: str, turns: Sequence[Turn]) -> ModelRequest:
 
 
 def transcript_lines(turns: Sequence[Turn]) -> Iterator[str]:
-    """A transcript as text for a model: one line for everything that was said, called or returned, with further
-    lines of a speech indented, so that nobody can put words into another's mouth."""
+    """A transcript as text for a model: one line for each thing said, called or returned. Further lines of a
+    message are indented, so that no speaker can fake another's line."""
     for turn in turns:
         if turn.role == "tool_result":
             yield from (
@@ -100,7 +101,7 @@ def transcript_lines(turns: Sequence[Turn]) -> Iterator[str]:
 
 
 def _read(text: str) -> Verdict | None:
-    """The verdict in an answer, also when a model wraps its JSON in prose or a code fence."""
+    """The verdict in an answer, even if a model wraps its JSON in prose or a code fence."""
     start, end = text.find("{"), text.rfind("}")
     if start < 0 or end < start:
         return None

@@ -1,4 +1,4 @@
-"""Addresses of databases, as they may be shown."""
+"""Makes addresses of databases safe to show."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 _PORT = r"\d*/[^@?]*(?:\?|$)"
 _PASSWORD = re.compile(
-    # A password may hold what should have been written as %2F and the like, so it ends at the last @ there is.
+    # A password may contain characters that should have been written as %2F and the like, so it ends at the last @.
     rf"(?<=://)(?P<user>[^/?@:]*:)(?!{_PORT})(?P<secret>.*)(?=@)"
     r"|(?P<key>password\s*=\s*)(?P<value>'(?:[^'\\]|\\.)*'|[^&\s]*)",
     re.IGNORECASE | re.DOTALL,
@@ -22,7 +22,7 @@ def shown(url: str) -> str:
 
 
 def without_passwords(text: str, url: str) -> str:
-    """What somebody says of an address: those who read it otherwise than it was meant quote parts of a password."""
+    """A message about an address, without its passwords: a parser that misreads an address may quote part of one."""
     secrets = [found["secret"] or found["value"] or "" for found in _PASSWORD.finditer(url)]
     parts = [part for secret in secrets for part in _SIGNS.split(secret) if part]
     return _QUOTED.sub(

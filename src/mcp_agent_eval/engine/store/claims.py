@@ -1,4 +1,4 @@
-"""Which of the pending runs a worker may have: no more of a suite run, and of a model, than are allowed at once."""
+"""Decides which pending runs a worker may claim: no more per suite run and per model than allowed at once."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def claim(
 ) -> list[Claim]:
     """Claim up to `room` of the pending runs, the oldest of each suite run in turn.
 
-    Runs that need a lane which the worker does not offer are left to others. All workers together never hold
-    more runs of a lane than its `limit`, none while it is paused, and one while it has not answered since.
+    Runs that need a lane the worker does not offer are left to others. All workers together never hold more runs of
+    a lane than its `limit`: none while it is paused, and one until it has answered again.
     """
     traffic = Traffic(connection, now, limit)
     needs = {row["needs"]: rows.from_json(row["needs"]) for row in connection.all("list_pending_needs")}
@@ -56,7 +56,7 @@ def claim(
 
 
 class Traffic:
-    """What all workers together are executing, and how much more each lane takes."""
+    """What all workers together are executing, and how many more runs each lane accepts."""
 
     def __init__(self, connection: Connection, now: datetime, limit: Limit) -> None:
         self._now = now
@@ -74,7 +74,7 @@ class Traffic:
         return all(self._in_model[name] < self._most(name) for name in names)
 
     def choose(self, heads: Sequence[Row], room: int) -> Iterator[Row]:
-        """Those of the runs that fit, as if the suite runs took turns: one with thousands of runs holds up nobody."""
+        """The runs to claim. Suite runs take turns, so one with thousands of runs holds up no one."""
         chosen: Counter[str] = Counter()
         for head in sorted(heads, key=self._turn):
             names = rows.from_json(head["needs"])

@@ -1,8 +1,8 @@
-"""What the rest of the engine knows of a database: units of work that are read or written as a whole.
+"""What the rest of the engine knows about a database: units of work that are read or written as a whole.
 
-A unit of work is a plain function. It is handed a `Connection`, asks for queries by their names, and is
-executed in the database's own thread: one hop for a whole transaction. What the queries are is in `sql/`;
-how a dialect executes them is in `sqlite`, and nowhere else.
+A unit of work is a plain function. It is given a `Connection`, asks for queries by name, and runs in the database's
+own thread: one hop for a whole transaction. The queries are in `sql/`; how each dialect executes them is only in
+`sqlite` and `postgres`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 T = TypeVar("T")
 
 QUEUE = "queue"
-"""What is told when there may be runs to claim; all else that is told is the id of a run or suite run."""
+"""The name announced when there may be runs to claim; all other names are ids of runs or suite runs."""
 
 Row = Mapping[str, Any]
 """One row, by column name."""
@@ -32,7 +32,7 @@ class Connection(Protocol):
         ...
 
     def run(self, query: str, /, **parameters: Any) -> int:
-        """Execute a statement that gives no rows; how many rows it touched."""
+        """Execute a statement without results; return how many rows it affected."""
         ...
 
     def many(self, query: str, /, rows: Iterable[Row]) -> None:
@@ -40,12 +40,11 @@ class Connection(Protocol):
         ...
 
     def now(self) -> datetime:
-        """The time, in UTC, by the one clock that all who share the database go by."""
+        """The time in UTC, by the one clock that all processes sharing the database use."""
         ...
 
     def tell(self, *names: str) -> None:
-        """Once this is committed, let every process that shares the database hear these names, where the
-        database has a way to."""
+        """After the commit, announce these names to every process that shares the database, if the database can."""
         ...
 
 
@@ -53,8 +52,8 @@ Work = Callable[[Connection], T]
 
 
 class Database(Protocol):
-    """Units of work, whole or not at all. Anything that goes wrong with the database is a StoreError;
-    what a unit of work raises itself comes out as it is, and undoes that unit alone."""
+    """Units of work, all or nothing. Any problem with the database is a StoreError; an exception from a unit of
+    work is raised unchanged, and undoes only that unit."""
 
     async def read(self, work: Work[T]) -> T:
         """Execute on one consistent state; never waits for a write."""
@@ -63,20 +62,20 @@ class Database(Protocol):
     async def write(self, work: Work[T]) -> T:
         """Execute and commit; it is on disk when this returns.
 
-        Units of work never overlap, in whichever processes they are, and one may be tried again after it was
-        undone. A caller that is cancelled while it waits leaves the write to happen.
+        Units of work never overlap, not even across processes, and one may be retried after it was undone. If the
+        caller is cancelled while waiting, the write still happens.
         """
         ...
 
     async def write_own(self, work: Work[T]) -> T:
-        """As `write`, for work that touches nothing but rows which the caller alone may write, such as those of
-        a run that it has claimed. Where the database allows it, others write at the same time."""
+        """Like `write`, for work that only touches rows which no one but the caller may write, such as those of a
+        run that it has claimed. If the database allows it, others write at the same time."""
         ...
 
     async def changes(self) -> int:
-        """A number that differs from the last one when there may be something new to claim."""
+        """A number that changes when there may be something new to claim."""
         ...
 
     async def aclose(self) -> None:
-        """Finish what was handed over, then let go of everything. A second call does nothing."""
+        """Finish the work handed over, then release everything. A second call does nothing."""
         ...

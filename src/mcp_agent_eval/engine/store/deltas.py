@@ -1,15 +1,14 @@
-"""A request to a model, kept as what it adds to the request before it of the same role.
+"""Stores a request to a model as what it adds to the previous request of the same role.
 
-Every request repeats the whole conversation, so keeping them as they are would cost the square of its length.
+Every request repeats the whole conversation, so storing them in full would cost the square of its length.
 A delta is a JSON object of up to three fields:
 
-    rest    the body without its messages, where it is not the one before
+    rest    the body without its messages, if it differs from the one before
     keep    how many messages are those of the request before
     tail    the messages after them
 
-Pure. Messages are compared by `==`, which is quick where a wire puts the same strings into new objects. They
-are not copied: whoever handed a body over must not change it afterwards, and bodies that come back share
-their messages with one another.
+Pure. Messages are compared by `==`, which is fast because wires put the same strings into new objects. They are not
+copied: callers must not change a body after passing it in, and returned bodies share their messages.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _MESSAGES = "messages"
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """A body apart: `rest` holds None in the place of a list of messages."""
+    """A body taken apart: `rest` has None in place of the list of messages."""
 
     rest: Json
     messages: list[Any] | None
@@ -36,18 +35,18 @@ _NOTHING = _Request({}, None)
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """The last request of each role of one run. Adding to it gives a new one and leaves this one as it is, so
-    that what was not committed is not remembered either."""
+    """The last request of each role of one run. Adding to it returns a new value and leaves this one unchanged, so
+    that nothing uncommitted is remembered."""
 
     _last: Mapping[str, _Request] = field(default_factory=dict[str, _Request])
 
     def encode(self, role: ModelRole, body: Json) -> tuple[Json, Requests]:
-        """The delta of a body, and the requests with that body among them."""
+        """The delta of a body, and the requests including that body."""
         request = _take_apart(body)
         return _delta(request, self._last.get(role)), self._with(role, request)
 
     def decode(self, role: ModelRole, delta: Json) -> tuple[Json, Requests]:
-        """The body that a delta stands for, and the requests with that body among them."""
+        """The body that a delta stands for, and the requests including that body."""
         request = _apply(delta, self._last.get(role, _NOTHING))
         return _put_together(request), self._with(role, request)
 
@@ -86,7 +85,7 @@ def _apply(delta: Json, last: _Request) -> _Request:
 
 
 def _shared(messages: list[Any], before: list[Any]) -> int:
-    """How many messages both begin with."""
+    """How many leading messages both have in common."""
     most = min(len(messages), len(before))
     if messages[:most] == before[:most]:
         return most

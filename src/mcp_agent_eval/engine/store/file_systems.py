@@ -1,9 +1,9 @@
-"""Whether a file would lie on another machine, where SQLite cannot keep it safe.
+"""Detects whether a file would be on another machine, where SQLite cannot keep it safe.
 
-Processes that share a file in WAL mode do so through memory that all of them map, so they have to run on one
-machine, and its file system has to let them. Refused is what is a network by its nature. What containers and
-virtual machines show as their own disks (overlay, 9p, virtiofs and most of FUSE) is not: those that cannot map
-memory are told by SQLite itself, when the file is opened.
+Processes share a file in WAL mode through memory that all of them map, so they must run on one machine, with a file
+system that allows it. File systems that are networks by nature are refused. Those that containers and virtual
+machines show as their own disks (overlay, 9p, virtiofs and most of FUSE) are not: if one cannot map memory, SQLite
+itself says so when the file is opened.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _NETWORK = re.compile(
 
 
 def network_of(path: Path) -> str | None:
-    """What kind of network the path leads into; None where it does not, or nobody can tell."""
-    real = os.path.realpath(path)  # which, unlike `Path.resolve`, lets links that lead in a circle pass
+    """The kind of network that the path leads to; None if it is local or cannot be determined."""
+    real = os.path.realpath(path)  # unlike `Path.resolve`, this accepts links that form a loop
     if sys.platform == "win32":
         return _WINDOWS_SHARE if is_share(real) else None
     kind = mounted_type(_mounts(), real)
@@ -35,8 +35,8 @@ def network_of(path: Path) -> str | None:
 
 
 def mounted_type(mountinfo: str, path: str) -> str | None:
-    """The type of the file system that an absolute path lies on, by the text of Linux's `mountinfo`: that of the
-    longest mount point above it, and of the last one mounted there."""
+    """The file system type of an absolute path, according to Linux's `mountinfo`: that of the longest mount point
+    above it, and the last one mounted there."""
     found: tuple[int, str] | None = None
     for line in mountinfo.splitlines():
         mount, _, rest = line.partition(" - ")
@@ -64,12 +64,12 @@ def is_share(path: str) -> bool:
 
 
 def _mounts() -> str:
-    """What is mounted where; nothing on systems that do not say."""
+    """What is mounted where; empty on systems that do not say."""
     with suppress(OSError):
         return _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
     return ""
 
 
 def _unescaped(point: str) -> str:
-    """A mount point as it is: `mountinfo` writes blanks and backslashes as three octal digits."""
+    """A mount point, unescaped: `mountinfo` writes whitespace and backslashes as three octal digits."""
     return _OCTAL.sub(lambda match: chr(int(match[1], 8)), point)

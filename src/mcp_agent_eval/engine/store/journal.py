@@ -1,7 +1,7 @@
-"""What was said: the model calls of a run, as they went over the wire, and its transcript.
+"""Stores what was said: a run's model calls, as sent over the wire, and its transcript.
 
-A worker writes both down in one transaction, before it acts on them. So another one can go on with the run
-where it stopped, and pays for no answer twice.
+A worker stores both in one transaction before acting on them. So another worker can continue the run where it
+stopped, without paying for any answer twice.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from mcp_agent_eval.types import Json, ModelCall, ModelRole, Turn, now
 class NewCall:
     """One call to a model, numbered from 0 within its run.
 
-    `request` and `response` are the bodies that went over the wire; `reply` is what the engine needs to go on
-    from it after the worker has died, and is not looked into. No `cost_nano_usd`: the price is not known.
+    `request` and `response` are the bodies sent over the wire; `reply` is what the engine needs to continue after
+    the worker has died, and is opaque here. No `cost_nano_usd`: the price is unknown.
     """
 
     seq: int
@@ -43,8 +43,8 @@ class NewCall:
 
 
 class Recorded(NamedTuple):
-    """What became of `record`. When the run is no longer `owned`, nothing was written. Give `requests` to the
-    next `record`."""
+    """The result of `record`. If the run is no longer `owned`, nothing was written. Pass `requests` to the next
+    `record`."""
 
     owned: bool
     cancel_requested: bool
@@ -52,7 +52,7 @@ class Recorded(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """A recorded call with what its worker kept of it. `cost_nano_usd` is exact."""
+    """A recorded call with what its worker kept. `cost_nano_usd` is exact."""
 
     call: ModelCall
     reply: Json | None
@@ -60,7 +60,7 @@ class Reply(NamedTuple):
 
 
 class Replies(NamedTuple):
-    """Where a run stopped: every call so far, in order, and the `requests` to go on recording with."""
+    """Where a run stopped: every call so far, in order, and the `requests` to continue recording with."""
 
     replies: list[Reply]
     requests: Requests
@@ -75,10 +75,10 @@ def record(
     totals: Totals,
     requests: Requests,
 ) -> Recorded:
-    """Write down calls and turns with what the run came to so far. A row that is there already stays.
+    """Store calls and turns with the run's totals so far. Existing rows stay as they are.
 
-    `requests` holds the requests before these: a new `Requests()` for a run that begins, then what the last
-    `record` gave, or `replies` for a run that goes on.
+    `requests` holds the earlier requests: a new `Requests()` for a run that begins, then the one returned by the
+    last `record`, or by `replies` for a resumed run.
     """
     owned = keep_totals(connection, claim, totals, len(calls))
     if owned is None:
@@ -91,13 +91,13 @@ def record(
 
 
 def turns(connection: Connection, run_id: str, from_turn: int = 0, limit: int = 1000) -> list[Turn]:
-    """The transcript, from a turn number on."""
+    """The transcript, starting at a turn number."""
     found = connection.all("list_turns", run_id=run_id, from_turn=from_turn, limit=limit)
     return [rows.turn(row) for row in found]
 
 
 def calls(connection: Connection, run_id: str, from_seq: int = 0, limit: int = 20) -> list[ModelCall]:
-    """The model calls, from a number on, with their whole bodies."""
+    """The model calls, starting at a number, with complete bodies."""
     requests = Requests()
     for row in connection.all("list_requests", run_id=run_id, before_seq=from_seq):
         _, requests = requests.decode(row["role"], rows.from_json(row["request"]))
@@ -106,7 +106,7 @@ def calls(connection: Connection, run_id: str, from_seq: int = 0, limit: int = 2
 
 
 def replies(connection: Connection, run_id: str) -> Replies:
-    """Every call so far, with the replies that a worker needs that goes on with the run."""
+    """Every call so far, with the replies that a worker needs to continue the run."""
     found = connection.all("list_calls", run_id=run_id, from_seq=0)
     decoded, requests = _decoded(found, Requests())
     kept = [

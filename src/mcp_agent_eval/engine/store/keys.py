@@ -1,4 +1,4 @@
-"""Keys of the REST API: kept by the hashes of their secrets, listed, revoked. A revoked key stays, to be seen."""
+"""Keys of the REST API: stored by the hashes of their secrets, listed, revoked. A revoked key stays visible."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ def insert(connection: Connection, key: ApiKey, secret_hash: str) -> None:
 
 
 def by_hash(connection: Connection, secret_hash: str) -> ApiKey | None:
-    """The key whose secret has this hash, also when it has expired or was revoked."""
+    """The key whose secret has this hash, even if it has expired or was revoked."""
     row = connection.one("get_key", secret_hash=secret_hash)
     return _key(row) if row else None
 
 
 def all(connection: Connection) -> list[ApiKey]:
-    """Every key that was ever made, newest first."""
+    """Every key ever created, newest first."""
     return [_key(row) for row in connection.all("list_keys")]
 
 
 def revoke(connection: Connection, id: str, at: datetime) -> bool:
-    """Take a key out of use. False: there is none, or it was revoked before."""
+    """Revoke a key. False: there is none, or it was already revoked."""
     return connection.run("revoke_key", id=id, at=rows.to_time(at)) == 1
 
 

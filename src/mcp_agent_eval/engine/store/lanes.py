@@ -1,4 +1,4 @@
-"""The models' lanes as they are kept: when each last answered, and until when it is paused."""
+"""The models' lanes as stored: when each last answered, and until when it is paused."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from mcp_agent_eval.engine.store import rows
 from mcp_agent_eval.engine.store.database import QUEUE, Connection
 
 LONGEST_PAUSE = timedelta(minutes=5)
-"""A pause that would last longer was written by a clock that was ahead."""
+"""Longest pause, in seconds: a longer one was written by a clock that was ahead."""
 
 
 class LaneState(NamedTuple):
-    """One lane. `pauses` counts those since it last answered; `answered_at` is None when it never did."""
+    """One lane. `pauses` counts pauses since it last answered; `answered_at` is None if it never did."""
 
     name: str
     answered_at: datetime | None = None
@@ -22,12 +22,12 @@ class LaneState(NamedTuple):
     reason: str | None = None
 
     def is_paused(self, at: datetime) -> bool:
-        """Whether it is not to be called then."""
+        """Whether it is paused at that time."""
         return self.paused_until is not None and at < self.paused_until <= at + LONGEST_PAUSE
 
 
 def all(connection: Connection) -> dict[str, LaneState]:
-    """Every lane that was ever used, by its name."""
+    """Every lane ever used, by name."""
     found = connection.all("list_lanes")
     return {
         row["name"]: LaneState(
@@ -42,12 +42,12 @@ def all(connection: Connection) -> dict[str, LaneState]:
 
 
 def pause(connection: Connection, name: str, *, now: datetime, until: datetime, reason: str) -> None:
-    """Let everybody leave a lane alone until then."""
+    """Pause a lane for everyone until then."""
     connection.run("pause_lane", name=name, now=rows.to_time(now), until=rows.to_time(until), reason=reason)
     connection.tell(QUEUE)
 
 
 def answered(connection: Connection, name: str, now: datetime) -> None:
-    """Open a lane, for it has answered."""
+    """Open a lane, because it has answered."""
     connection.run("keep_lane_answered", name=name, now=rows.to_time(now))
     connection.tell(QUEUE)

@@ -1,4 +1,4 @@
-"""Hears what processes that share a PostgreSQL database tell each other."""
+"""Receives the notifications that processes sharing a PostgreSQL database send each other."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     import psycopg
 
 _LOOK_UP = 5.0
-"""Seconds after which the thread sees that it was to stop, though its farewell got lost."""
+"""Seconds after which the thread notices that it should stop, even if the stop message was lost."""
 
 _PAUSE = 1.0
 
 
 class Listener:
-    """Calls `heard` in the event loop it was made in, with every name that is told on a channel, and with an empty
-    one when some may have been missed."""
+    """Calls `heard`, in the event loop where it was created, with every name notified on a channel, and with an
+    empty name when some may have been missed."""
 
     def __init__(
         self, connect: Callable[[], psycopg.Connection], channel: LiteralString, heard: Callable[[str], None]
@@ -33,7 +33,7 @@ class Listener:
         self._farewell: str | None = None
         self._stopping = Event()
         self._loop = asyncio.get_running_loop()
-        # A daemon: what it hears matters to nobody once the program ends.
+        # A daemon: its notifications do not matter once the program ends.
         self._thread = Thread(target=self._main, name="evals-listener", daemon=True)
 
     def start(self) -> None:
@@ -46,14 +46,14 @@ class Listener:
         self._stopping.set()
 
     async def aclose(self) -> None:
-        """Wait for the thread, which was told when to stop."""
+        """Wait for the thread, which has already been asked to stop."""
         if self._thread.is_alive():
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(self._thread.join, _LOOK_UP)
 
     def _main(self) -> None:
         while not self._stopping.is_set():
-            # Whatever is wrong with the server is told by those who need an answer from it.
+            # Problems with the server are reported by the threads that need an answer from it.
             with suppress(Exception), self._connect() as connection:
                 connection.execute(f"LISTEN {self._channel}")
                 self._pass_on("")
@@ -61,7 +61,7 @@ class Listener:
             self._stopping.wait(_PAUSE)
 
     def _listen(self, connection: psycopg.Connection) -> None:
-        # A farewell is told after the flag is set: who begins to listen too late for it, sees the flag.
+        # The stop message is sent after the flag is set: a thread that starts to listen too late sees the flag.
         while not self._stopping.is_set():
             for notification in connection.notifies(timeout=_LOOK_UP):
                 if notification.payload == self._farewell:
@@ -69,5 +69,5 @@ class Listener:
                 self._pass_on(notification.payload)
 
     def _pass_on(self, name: str) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed: no one is waiting
             self._loop.call_soon_threadsafe(self._heard, name)

@@ -1,4 +1,4 @@
-"""What somebody may mean who writes an id, the beginning of one, or a name."""
+"""Finds what a reference may mean: an id, the beginning of one, or a name."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _PAST_ANY_ID = "\U0010ffff"
 def lookup(
     connection: Connection, table: str, reference: str, *, limit: int, by_name: bool = False
 ) -> list[Row]:
-    """The row with just this id; else those of this name, where they have names; else those whose id begins
-    with at least four characters like this. At most `limit`."""
+    """The row with exactly this id; else those with this name, if they have names; else those whose id begins with
+    it, given at least four characters. At most `limit`."""
     exact = connection.all(f"find_{table}_by_id", reference=reference.lower())
     named = exact or (_by_name(connection, table, reference, limit) if by_name else [])
     return named or _by_prefix(connection, table, reference, limit)

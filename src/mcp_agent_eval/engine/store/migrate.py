@@ -1,7 +1,7 @@
-"""The way to today's schema: numbered steps, forward only, each taken once.
+"""Migrates to the current schema: numbered steps, forward only, each taken once.
 
-A step is a file of `migrations/`, written in the words of every dialect. What was taken is remembered with a
-hash of its text, so that a step that was edited later, or that only a newer version knows, is noticed.
+A step is a file in `migrations/`, written for all dialects. Each step taken is recorded with a hash of its text, so
+that a step that was edited later, or that only a newer version knows, is noticed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mcp_agent_eval.errors import StoreError, StoreTooNew
 
 
 def is_current(connection: Connection) -> bool:
-    """Whether no step is left to take. The table of steps must be there.
+    """Whether no step is left to take. The table of steps must exist.
 
     Raises:
         StoreTooNew: a step was taken that this version does not know.
@@ -27,10 +27,10 @@ def is_current(connection: Connection) -> bool:
 
 
 def migrate(connection: Connection, execute: Callable[[str], object], dialect: Dialect) -> None:
-    """Take every step that is left, in a transaction that shuts out all other writers.
+    """Take every remaining step, in a transaction that locks out all other writers.
 
     Raises:
-        StoreTooNew, StoreError: as `is_current`.
+        StoreTooNew, StoreError: as in `is_current`.
     """
     connection.run("create_steps")
     for name, step in _missing(connection).items():
@@ -46,7 +46,7 @@ class _Step(NamedTuple):
 
 @cache
 def _steps() -> Mapping[str, _Step]:
-    """The steps that this version knows. Workers ask often whether another one has taken more."""
+    """The steps that this version knows. Cached, since workers often check whether others have taken more."""
     return {
         name: _Step(text, hashlib.sha256(text.encode()).hexdigest())
         for name, text in load_migrations().items()
@@ -63,7 +63,7 @@ def _missing(connection: Connection) -> dict[str, _Step]:
         )
     if edited := sorted(name for name, sha256 in taken.items() if sha256 != steps[name].sha256):
         raise StoreError(
-            f"The database was made by another edition of {', '.join(edited)}.",
-            hint="Use the release that made it, or choose another database.",
+            f"The database was created by a different edition of {', '.join(edited)}.",
+            hint="Use the release that created it, or choose another database.",
         )
     return {name: step for name, step in steps.items() if name not in taken}

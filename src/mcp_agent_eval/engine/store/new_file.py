@@ -1,4 +1,4 @@
-"""A file that is there when it is whole, and never takes the place of another."""
+"""A new file that appears only when it is complete, and never replaces another."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from mcp_agent_eval.errors import InvalidInput
 
 @contextmanager
 def new_file(target: Path) -> Generator[Path]:
-    """An empty file beside `target`, for its owner alone. At the end of the block it is on disk under that name; it
-    is removed when the block fails.
+    """An empty file next to `target`, accessible only to its owner. After the block it is on disk under that name;
+    it is removed if the block fails.
 
     Raises:
-        InvalidInput: something of that name is there, or its folder cannot be written to.
+        InvalidInput: the name is already taken, or the folder cannot be written to.
     """
     with _refusals(target):
         partial = _beside(target)
@@ -34,7 +34,7 @@ def _refusals(target: Path) -> Generator[None]:
     try:
         yield
     except FileExistsError:
-        raise InvalidInput(f"{target} exists already.", hint="Name a new file.") from None
+        raise InvalidInput(f"{target} already exists.", hint="Name a new file.") from None
     except OSError as exc:
         raise InvalidInput(f"{target} cannot be written: {exc.strerror}.", hint="Name another file.") from exc
 
@@ -48,7 +48,7 @@ def _beside(target: Path) -> Path:
 
 
 def _settle(partial: Path, target: Path) -> None:
-    """Give the file its name. That is taken first, since on some systems a file silently replaces another."""
+    """Give the file its name. The name is reserved first, since on some systems a rename silently replaces a file."""
     with partial.open("rb+") as file:
         os.fsync(file.fileno())
     os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))

@@ -1,6 +1,6 @@
-"""Agents, personas, tools, cases and suites: made, changed, listed, found. A deleted noun stays, for its runs.
+"""Stores agents, personas, tools, cases and suites, and lists and finds them. A deleted noun stays, for its runs.
 
-What is wanted is named by its class, so that what comes back has a type; `NOUNS` has the class of a kind.
+Nouns are requested by class, so that results are typed; `NOUNS` has the class of each kind.
 """
 
 from __future__ import annotations
@@ -21,41 +21,41 @@ _KINDS: Mapping[type[Stamped], Kind] = {cls: kind for kind, cls in NOUNS.items()
 
 
 def insert(connection: Connection, noun: Stamped) -> None:
-    """Store a new noun. What a case refers to must be stored already."""
+    """Store a new noun. What a case refers to must already be stored."""
     connection.run(f"insert_{_KINDS[type(noun)]}", **_columns(noun))
 
 
 def keep_creation(connection: Connection, noun: Stamped, idempotency_key: str) -> None:
-    """Remember which request made a noun."""
+    """Remember which request created a noun."""
     kind = _KINDS[type(noun)]
     connection.run("keep_creation", kind=kind, idempotency_key=idempotency_key, noun_id=noun.id)
 
 
 def created_by(connection: Connection, cls: type[N], idempotency_key: str) -> N | None:
-    """The noun that a request with this key made, also when it was deleted since."""
+    """The noun created by a request with this key, even if it has since been deleted."""
     row = connection.one("get_creation", kind=_KINDS[cls], idempotency_key=idempotency_key)
     return get(connection, cls, row["noun_id"], deleted=True) if row else None
 
 
 def replace(connection: Connection, noun: Stamped) -> bool:
-    """Store a changed noun in the place of the one with its id. False: there is none, or it was deleted."""
+    """Replace the noun with this id. False: there is none, or it was deleted."""
     return connection.run(f"replace_{_KINDS[type(noun)]}", **_columns(noun)) == 1
 
 
 def soft_delete(connection: Connection, cls: type[Stamped], id: str, at: datetime) -> bool:
-    """Take a noun out of use. False: there is none, or it was deleted before."""
+    """Delete a noun. False: there is none, or it was already deleted."""
     return connection.run(f"delete_{_KINDS[cls]}", id=id, at=rows.to_time(at)) == 1
 
 
 def get(connection: Connection, cls: type[N], id: str, *, deleted: bool = False) -> N | None:
-    """One noun. With `deleted`, also one that was deleted."""
+    """One noun. With `deleted`, also a deleted one."""
     return get_many(connection, cls, [id], deleted=deleted).get(id)
 
 
 def get_many(
     connection: Connection, cls: type[N], ids: Sequence[str], *, deleted: bool = False
 ) -> dict[str, N]:
-    """Those that are there, by id. With `deleted`, also those that were deleted."""
+    """The existing nouns, by id. With `deleted`, also deleted ones."""
     found = connection.all(f"get_{_KINDS[cls]}s", ids=list(ids), live=None if deleted else True)
     return {row["id"]: rows.noun(cls, row) for row in found}
 
@@ -63,7 +63,7 @@ def get_many(
 def page(
     connection: Connection, cls: type[N], *, limit: int = 20, offset: int = 0, **filters: str | None
 ) -> Page[N]:
-    """A page of what was not deleted: personas by name, everything else newest first.
+    """A page of nouns that are not deleted: personas by name, everything else newest first.
 
     Cases are filtered by `agent_id`, `persona_id` and `suite_id`; nothing else has filters.
     """
@@ -74,15 +74,15 @@ def page(
 
 
 def cases_of_suite(connection: Connection, suite_id: str) -> list[Case]:
-    """What a run of the suite runs, in the order in which the cases were made."""
+    """The cases that a suite run executes, in order of creation."""
     return [rows.noun(Case, row) for row in connection.all("list_cases_of_suite", suite_id=suite_id)]
 
 
 def candidates(
     connection: Connection, cls: type[Stamped], reference: str, limit: int = 6
 ) -> list[tuple[str, str]]:
-    """Id and name of what a reference may mean: just this id, else a name in upper or lower case, else the
-    beginning of an id. Only the first of these that fits anything, and nothing that was deleted."""
+    """The ids and names of what a reference may mean: exactly this id, else a name in any case, else the beginning
+    of an id. Only the first kind with a match counts, and nothing deleted."""
     found = lookup(connection, f"{_KINDS[cls]}s", reference, limit=limit, by_name=True)
     return [(row["id"], row["name"]) for row in found]
 

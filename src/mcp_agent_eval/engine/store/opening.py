@@ -1,4 +1,4 @@
-"""Opens the database that an address names."""
+"""Opens the database at an address."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from mcp_agent_eval.engine.store.postgres_server import SCHEMES
 
 
 def _deaf(_: str) -> None:
-    """For those who do not care what others tell."""
+    """Ignore notifications from other processes."""
 
 
 async def open_database(url: str, heard: Callable[[str], None] = _deaf) -> Database:
-    """The database at `sqlite:///path`, at a plain path, or at `postgresql://...`; `heard` is called with every
-    name that some process tells, where the database has a way to.
+    """Open the database at `sqlite:///path`, at a plain path, or at `postgresql://...`. `heard` is called with
+    every name that a process announces, if the database supports it.
 
     Raises:
         NotConfigured: the driver is not installed.
@@ -32,7 +32,7 @@ async def open_database(url: str, heard: Callable[[str], None] = _deaf) -> Datab
 
 
 async def open_existing(url: str) -> Database:
-    """As `open_database`, but nothing is made where there is no database of ours yet: that is a StoreError."""
+    """Like `open_database`, but creates nothing: if there is no database of ours yet, that is a StoreError."""
     await anyio.to_thread.run_sync(_require, url)
     return await open_database(url)
 

@@ -1,8 +1,8 @@
 """The database on a PostgreSQL server, shared by any number of processes on any number of machines.
 
-Two threads write. What one of them is handed shuts out all other such writers, in every process, by a lock of
-ours: claims and changes of the nouns then happen one after the other, as in a file. The other takes what
-belongs to claimed runs, which concerns nobody else. A third thread reads, and a fourth listens.
+Two threads write. One of them takes an advisory lock that excludes all other such writers, in every process: claims
+and changes to the nouns then happen one after the other, as in a file. The other writes rows of claimed runs, which
+no one else writes. A third thread reads, and a fourth listens.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ T = TypeVar("T")
 _GROUP = 64
 _CHANNEL = SCHEMA
 _LOOK_ANYWAY = 5
-"""Seconds after which a worker looks for runs though it heard nothing: a connection may lose what was told."""
+"""Seconds after which a worker looks for runs even without a notification: a connection may lose some."""
 
 _LOCK: LiteralString = "7306915442"
-"""Of the writers that shut each other out; any number, as long as it is always the same one."""
+"""The lock of the writers that exclude each other; any number, as long as it is always the same one."""
 
 _SHARED = "BEGIN"
 _ALONE: LiteralString = f"BEGIN; SELECT pg_advisory_xact_lock({_LOCK})"
@@ -69,8 +69,8 @@ DIALECT = Dialect(
 
 
 async def open_postgres(url: str, heard: Callable[[str], None]) -> PostgresDatabase:
-    """Reach the database and bring our schema up to date; `heard` is called in this event loop with every name
-    that some process tells.
+    """Connect to the database and bring our schema up to date; `heard` is called in this event loop with every name
+    that a process announces.
 
     Raises:
         NotConfigured: the extra `postgres` is not installed.
@@ -83,25 +83,25 @@ async def open_postgres(url: str, heard: Callable[[str], None]) -> PostgresDatab
 
 
 def require(url: str) -> None:
-    """Raises StoreError: our tables are not there yet, or the database cannot be used."""
+    """Raises StoreError: our tables do not exist yet, or the database cannot be used."""
     require_driver()
     with closing(_open(url, _SHARED)) as connection:
         if not _has_steps(connection):
             raise StoreError(
                 f"There are no evals in the database {shown(url)} yet.",
-                hint="Its tables are made when it is first used.",
+                hint="Its tables are created when it is first used.",
             )
 
 
 class PostgresDatabase:
-    """A `Database`. Made by `open_postgres`, in the event loop in which it is used."""
+    """A `Database`. Created by `open_postgres`, in the event loop in which it is used."""
 
     def __init__(self, url: str, heard: Callable[[str], None]) -> None:
         self.url = url
         self._closed = False
         self._told = 0
         self._heard = heard
-        # The first thread brings the schema up to date, which the others find ready.
+        # The first thread brings the schema up to date before the others start.
         alone = OwnerThread(
             "evals-writer", open=partial(_open_first, url), perform=commit_together, batch=_GROUP
         )
@@ -113,7 +113,7 @@ class PostgresDatabase:
         self._listener = Listener(partial(connect, url), _CHANNEL, self._hear)
 
     async def start(self) -> None:
-        """Connect with every thread; none is left when one of them fails."""
+        """Connect with every thread; if one fails, close them all."""
         started: list[OwnerThread[PostgresConnection]] = []
         try:
             for thread in (self._alone, self._own, self._reader):
@@ -152,7 +152,7 @@ class PostgresDatabase:
             farewell = f"closed {uuid4()}"
             self._listener.stop_at(farewell)
             told = self._own.submit(lambda connection: connection.tell(farewell))
-            # A server that is gone passes nothing on, and nobody is waiting for it to.
+            # A server that is gone passes on no message, and nothing waits for it to.
             told.add_done_callback(lambda done: done.exception())
             for thread in (self._reader, self._own, self._alone):
                 await thread.aclose()
@@ -198,7 +198,7 @@ class PostgresConnection:
             cursor.executemany(_ours(sql), [_bound(row, names) for row in rows])
 
     def now(self) -> datetime:
-        """See `Connection.now`: the clocks of many machines differ, the server has one."""
+        """See `Connection.now`: machines' clocks differ, but the server has one."""
         (seconds,) = self.raw.execute(_CLOCK).fetchall()[0]
         return datetime.fromtimestamp(float(seconds), UTC)
 
@@ -208,7 +208,7 @@ class PostgresConnection:
             self.raw.execute("SELECT pg_notify(%s, %s)", (_CHANNEL, name))
 
     def close(self) -> None:
-        """Let the server go."""
+        """Close the connection."""
         self.raw.close()
 
     def begin(self) -> None:
@@ -216,24 +216,24 @@ class PostgresConnection:
         self.raw.execute(self._opening)
 
     def commit(self) -> None:
-        """See `Transactional.commit`. What concerns claimed runs may be written twice, all else may not."""
+        """See `Transactional.commit`. Rows of claimed runs may be written twice; nothing else may."""
         try:
             self.raw.execute("COMMIT")
         except Exception as exc:
             if is_away(exc) and not is_undone(exc) and self._opening == _ALONE:
                 raise InDoubt(
-                    f"The database {shown(self.url)} was lost while it stored something: it may be there, or not.",
-                    hint="Look before you do it again.",
+                    f"The database {shown(self.url)} was lost during a write, which may or may not have happened.",
+                    hint="Check before you try again.",
                 ) from exc
             raise
 
     def roll_back(self) -> None:
         """See `Transactional.roll_back`."""
-        with suppress(Exception):  # a connection that is lost has no transaction any more
+        with suppress(Exception):  # a lost connection no longer has a transaction
             self.raw.rollback()
 
     def recovers(self, exc: BaseException, failures: int) -> bool:
-        """See `Transactional.recovers`: after a collision, and when a server that was lost is back in time."""
+        """See `Transactional.recovers`: after a conflict, and when a lost server is back in time."""
         if is_away(exc):
             return failures <= _MOST_COLLISIONS and self._reconnects()
         return has_collided(exc) and failures <= _MOST_COLLISIONS
@@ -243,7 +243,7 @@ class PostgresConnection:
         return explained(exc, self.url)
 
     def _reconnects(self) -> bool:
-        """Whether the server came back, with as much patience as for a lock."""
+        """Whether the server came back, waiting as long as for a lock."""
         give_up = time.monotonic() + PATIENCE
         while time.monotonic() < give_up:
             try:
@@ -270,7 +270,7 @@ def _queries() -> dict[str, Query]:
 
 
 def _ours(sql: str) -> LiteralString:
-    """The queries of `sql/`, which nobody else has written."""
+    """A query from `sql/` as the driver's literal string, which is safe because all of them are ours."""
     return sql  # pyright: ignore[reportReturnType]
 
 
@@ -307,7 +307,7 @@ def _bring_up_to_date(connection: PostgresConnection) -> None:
         return
     connection.begin()
     try:
-        # Not by IF NOT EXISTS: that asks for the right to make schemas, also where an owner has made this one.
+        # Not IF NOT EXISTS: that requires the right to create schemas, even if the owner has already created this one.
         if not _is_there(connection, "to_regnamespace", SCHEMA):
             connection.raw.execute(f"CREATE SCHEMA {SCHEMA}")
         migrate(connection, lambda sql: connection.raw.execute(_ours(sql)), DIALECT)

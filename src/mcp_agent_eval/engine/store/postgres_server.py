@@ -1,4 +1,4 @@
-"""The server behind a PostgreSQL database: how it is reached, and what its errors mean."""
+"""The server behind a PostgreSQL database: how to connect, and what its errors mean."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 SCHEMES = ("postgresql://", "postgres://")
 SCHEMA = "agent_eval"
-"""Our tables stand in a schema of their own: `runs` and `tools` are names that others use too."""
+"""Our tables are in their own schema, since others also use names such as `runs` and `tools`."""
 
 PATIENCE = 15.0
-"""Seconds to wait for another process that shuts us out, or for a server that restarts."""
+"""Seconds to wait for another process that holds a lock, or for a server that restarts."""
 
 STALL = 5.0
-"""Seconds for which a process may stand still in the middle of a transaction: it holds up everybody."""
+"""Seconds for which a process may stall inside a transaction, since that holds up everyone."""
 
 
 def require_driver() -> None:
-    """Raises NotConfigured where the extra is not installed."""
+    """Raises NotConfigured if the extra is not installed."""
     try:
         import psycopg  # noqa: F401  # pyright: ignore[reportUnusedImport]
     except ImportError as exc:
@@ -34,7 +34,7 @@ def require_driver() -> None:
 
 
 def connect(url: str) -> psycopg.Connection:
-    """A connection in autocommit mode that finds our schema, whether or not it is there yet.
+    """A connection in autocommit mode that uses our schema, whether or not it exists yet.
 
     Raises:
         psycopg.Error: the server cannot be used.
@@ -54,8 +54,8 @@ def connect(url: str) -> psycopg.Connection:
 
 
 def is_away(exc: BaseException) -> bool:
-    """Whether the server was lost or is not there, so that it may be back in a while. A mistake in the address
-    will be there again the next time."""
+    """Whether the server was lost or is absent, so that it may be back in a while. A mistake in the address would
+    not go away."""
     import psycopg
 
     if not isinstance(exc, psycopg.Error):
@@ -66,31 +66,31 @@ def is_away(exc: BaseException) -> bool:
 
 
 def is_undone(exc: BaseException) -> bool:
-    """Whether the server had ended the transaction before it was asked to commit it."""
+    """Whether the server had ended the transaction before the commit."""
     from psycopg import errors
 
     return isinstance(exc, errors.IdleInTransactionSessionTimeout)
 
 
 def has_collided(exc: BaseException) -> bool:
-    """Whether two transactions got in each other's way: one more try sees what the other has done."""
+    """Whether two transactions conflicted: a retry sees what the other has done."""
     from psycopg import errors
 
     return isinstance(exc, errors.SerializationFailure | errors.DeadlockDetected)
 
 
 def explained(exc: BaseException, url: str) -> BaseException:
-    """The driver's errors as something that its user can act on; all others as they are."""
+    """Translate the driver's errors into something that the user can act on; leave all others unchanged."""
     import psycopg
 
     return _as_store_error(exc, url) if isinstance(exc, psycopg.Error) else exc
 
 
 def _as_store_error(exc: psycopg.Error, url: str) -> StoreError:
-    """What the server said; nothing of what was to be stored."""
+    """The server's error, without any of the data to be stored."""
     meaning = _MEANING.get(_state(exc) or "") or (_AWAY if is_away(exc) else None)
     problem, hint = meaning or ("cannot be used", None)
-    # Before a connection is there, nothing that was to be stored can be quoted.
+    # Before there is a connection, an error cannot quote data.
     reason = f": {without_passwords(_said(exc), url)}" if exc.sqlstate is None or not meaning else ""
     error = StoreError(f"The database {shown(url)} {problem}{reason}.", hint=hint)
     error.__cause__ = exc
@@ -98,31 +98,31 @@ def _as_store_error(exc: psycopg.Error, url: str) -> StoreError:
 
 
 def _state(exc: psycopg.Error) -> str | None:
-    """The server's code. Of a connection that was refused, the driver passes on the words alone."""
+    """The server's code. For a refused connection the driver passes on only the message."""
     words = str(exc)
     return exc.sqlstate or next((state for said, state in _SAID.items() if said in words), None)
 
 
 def _said(exc: psycopg.Error) -> str:
-    """The server's own first line: those after it may quote values."""
+    """The server's first line: later ones may quote values."""
     line = exc.diag.message_primary or str(exc).partition("\n")[0]
     return _BEFORE.sub("", line).rstrip(". ") or type(exc).__name__
 
 
 def _literal(text: str) -> LiteralString:
-    """Statements of ours that are put together from constants."""
+    """Our own statements, composed of constants."""
     return text  # pyright: ignore[reportReturnType]
 
 
 _BEFORE = re.compile("^(connection failed|connection is bad): ")
-"""What the driver says before the server's own words, or those of its library."""
+"""What the driver puts before the message of the server or of its library."""
 
 _AWAY = (
     "does not answer, or was lost",
     "Check that the server is up and that host and port are right, then try again.",
 )
 _ADDRESS, _HOST, _TLS, _REFUSAL = "address", "host", "tls", "refusal"
-"""What the driver says without a code, beside the codes of PostgreSQL."""
+"""Driver messages without a code, with the matching codes of PostgreSQL."""
 
 _GONE = ("25P03", "57P01", "57P02", "57P03", _HOST)
 
@@ -148,7 +148,7 @@ _SAID = {
     "authentication method": _ADDRESS,
     "FATAL:": _REFUSAL,
 }
-"""In this order: the first that fits counts."""
+"""In this order: the first match counts."""
 
 _REFUSED = ("refuses this user", "Check the user and the password in AGENT_EVAL_DATABASE_URL.")
 _NO_ROOM = (
@@ -163,12 +163,12 @@ _MEANING: dict[str, tuple[str, str | None]] = {
         "write / as %2F, @ as %40, : as %3A, ? as %3F, # as %23 and % as %25.",
     ),
     _HOST: (
-        "does not answer, since its host is not known here",
+        "does not answer, since its host is unknown here",
         "Check the host in AGENT_EVAL_DATABASE_URL, and this machine's network. In a user or a password, write @ as "
         "%40 and / as %2F.",
     ),
     _TLS: (
-        "cannot be reached over TLS as the address asks for it",
+        "cannot be reached over TLS as the address requires",
         "Give the server a certificate that is trusted here, or change sslmode in AGENT_EVAL_DATABASE_URL.",
     ),
     _REFUSAL: ("refuses the connection", "Correct AGENT_EVAL_DATABASE_URL, or the server's settings."),
@@ -176,18 +176,18 @@ _MEANING: dict[str, tuple[str, str | None]] = {
     "28P01": _REFUSED,
     "3D000": (
         "does not exist on this server",
-        "Make it with createdb, or name another in AGENT_EVAL_DATABASE_URL.",
+        "Create it with createdb, or name another in AGENT_EVAL_DATABASE_URL.",
     ),
     "42501": (
         "may not be used in this way by this user",
-        f"Let its owner execute: CREATE SCHEMA {SCHEMA} AUTHORIZATION the_user. All that use the database have to "
+        f"Let its owner run: CREATE SCHEMA {SCHEMA} AUTHORIZATION the_user. Everything that uses the database has to "
         "connect as that user.",
     ),
-    "25006": ("is read-only: a standby, perhaps", "Name the primary server in AGENT_EVAL_DATABASE_URL."),
+    "25006": ("is read-only: it may be a standby", "Name the primary server in AGENT_EVAL_DATABASE_URL."),
     "53100": _NO_ROOM,
     "58030": _NO_ROOM,
     "53300": (
-        "has no connection left: a process of ours takes four",
+        "has no connection left: each of our processes takes four",
         "Raise max_connections, or close some.",
     ),
     "55P03": (

@@ -1,4 +1,4 @@
-"""What a PostgreSQL database needs from time to time: to be copied while it is in use, and to be tidied up."""
+"""Maintenance of a PostgreSQL database: copies it while in use, and vacuums it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TIDY: LiteralString = (
 
 
 def back_up(url: str, target: Path) -> None:
-    """Have `pg_dump` write one state of our schema into a new file, while others read and write.
+    """Have `pg_dump` write a consistent state of our schema into a new file while others read and write.
 
     Raises:
         InvalidInput: the new file exists, or cannot be made.
@@ -55,7 +55,7 @@ def back_up(url: str, target: Path) -> None:
 
 
 def compact(url: str) -> str:
-    """Let the server use the space of what was deleted again, for which nobody waits; what came of it, in words.
+    """Let the server reuse the space of deleted rows, without holding anyone up; return the outcome in words.
 
     Raises:
         StoreError: the server cannot be used.
@@ -67,13 +67,11 @@ def compact(url: str) -> str:
             connection.execute(_TIDY)
     except psycopg.Error as exc:
         raise explained(exc, url) from None
-    return (
-        "Vacuumed: the server will fill the space of what was deleted with new runs. Its files hardly shrink."
-    )
+    return "Vacuumed: the server will reuse the freed space for new runs. Its files hardly shrink."
 
 
 def _address(url: str) -> tuple[str, dict[str, str]]:
-    """The address for a command line, which others can see, and for the environment what they may not."""
+    """Split the address: a command line, which others can see, and environment variables for the secrets."""
     import psycopg
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -82,11 +80,13 @@ def _address(url: str) -> tuple[str, dict[str, str]]:
     except psycopg.Error as exc:
         raise explained(exc, url) from None
     password = parts.pop("password", None)
-    parts.pop("sslpassword", None)  # no variable takes it: pg_dump will say that it needs a key without one
+    parts.pop(
+        "sslpassword", None
+    )  # there is no variable for it: pg_dump will say that it needs a key without one
     return make_conninfo("", **parts), {"PGPASSWORD": str(password)} if password else {}
 
 
 def _complaint(stderr: str) -> str:
-    """What went wrong in its own words, which begin with its name."""
+    """The problem in `pg_dump`'s own words, which begin with its name."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     return next((line for line in lines if "error:" in line), f"{_DUMP} failed, and did not say why.")

@@ -1,8 +1,8 @@
-"""The queue, which is the runs themselves: pending, claimed, done.
+"""The queue, formed by the runs themselves: pending, claimed, done.
 
-A worker claims runs under a lease that it has to renew; which ones, is in `claims`. What it does not renew,
-somebody reaps, and another worker goes on with it; every claim has an epoch, and whoever holds an older one
-writes nothing any more.
+A worker claims runs under a lease that it has to renew; `claims` decides which ones. A run whose lease is not
+renewed is reaped, and another worker continues it. Every claim has an epoch, and a worker with an older one can no
+longer write.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mcp_agent_eval.engine.store.database import QUEUE, Connection, Row
 from mcp_agent_eval.types import Evaluation, ModelRole, RunStatus, TerminationReason
 
 LEASE = timedelta(seconds=30)
-"""For how long a run is a worker's own without a sign of life."""
+"""How long a worker keeps a run without renewing its lease."""
 
 Cancelled = Literal["cancelled", "signalled", "finished"]
 
@@ -32,7 +32,7 @@ class Claim(NamedTuple):
 
 
 class Held(NamedTuple):
-    """What a worker holds when it renews its leases, and whether it was told to stop."""
+    """A run that a worker still holds when it renews its leases, and whether a cancel was requested."""
 
     run_id: str
     epoch: int
@@ -40,7 +40,7 @@ class Held(NamedTuple):
 
 
 class Reaped(NamedTuple):
-    """The runs whose leases had run out, by what became of them."""
+    """The runs whose leases had run out, by what happened to them."""
 
     returned: list[str]
     failed: list[str]
@@ -49,7 +49,7 @@ class Reaped(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What one role used so far. `unpriced`: the cost lacks at least one call, whose price is not known."""
+    """What one role has used so far. `unpriced`: the cost lacks at least one call, whose price is unknown."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -59,7 +59,7 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What a run came to so far, all of it and not what was added."""
+    """A run's totals so far, not increments."""
 
     spoken_turns: int = 0
     agent: Spent = Spent()
@@ -84,7 +84,7 @@ class Outcome:
 
 
 def renew(connection: Connection, worker: str, lease_until: datetime, run_ids: Collection[str]) -> list[Held]:
-    """Hold on to those of the worker's runs that it still works on. What is not in the answer was lost."""
+    """Renew the worker's leases on the runs that it still executes. Runs missing from the result were lost."""
     held = connection.all(
         "renew_leases", worker=worker, lease_until=rows.to_time(lease_until), run_ids=list(run_ids)
     )
@@ -92,8 +92,8 @@ def renew(connection: Connection, worker: str, lease_until: datetime, run_ids: C
 
 
 def release(connection: Connection, worker: str, now: datetime) -> list[str]:
-    """Give back everything that the worker claimed and did not finish; the ids of what is pending again. Runs
-    that were to be cancelled are. It does not count as an attempt."""
+    """Give back everything that the worker claimed and did not finish; return the ids that are pending again.
+    Requested cancels take effect. It does not count as an attempt."""
     cancelled = connection.all("cancel_leases", worker=worker, now=rows.to_time(now))
     returned = connection.all("return_leases", worker=worker, attempts_back=1)
     _tell(connection, returned, cancelled)
@@ -101,19 +101,19 @@ def release(connection: Connection, worker: str, now: datetime) -> list[str]:
 
 
 def give_back(connection: Connection, worker: str, run_ids: Collection[str]) -> None:
-    """Put some runs of the worker back into the queue; it does not count as an attempt."""
+    """Return some of the worker's runs to the queue; it does not count as an attempt."""
     returned = connection.all("return_leases", worker=worker, run_ids=list(run_ids), attempts_back=1)
     _tell(connection, returned, [])
 
 
 def reap(connection: Connection, now: datetime, most_attempts: int, lease: timedelta = LEASE) -> Reaped:
-    """Take runs away from workers that stopped renewing. They are pending again, or cancelled where that was
-    asked for, or failed when they were claimed `most_attempts` times and nothing came of it. A `lease` that ends
-    later than any could is that of a worker which died after its clock was set back."""
+    """Take runs away from workers that stopped renewing. They become pending again, or cancelled if that was
+    requested, or failed if they were claimed `most_attempts` times without progress. A lease that ends more than
+    twice `lease` from now belongs to a worker that died after its clock was set back."""
     over = {"expired": rows.to_time(now), "too_late": rows.to_time(now + 2 * lease)}
     at = over["expired"]
     cancelled = connection.all("cancel_leases", now=at, **over)
-    error = f"The run was given up: {most_attempts} workers in a row died while they executed it."
+    error = f"The run was given up: {most_attempts} workers in a row died while executing it."
     failed = connection.all("fail_leases", now=at, most_attempts=most_attempts, error=error, **over)
     returned = connection.all("return_leases", attempts_back=0, **over)
     _tell(connection, returned, [*cancelled, *failed])
@@ -121,19 +121,19 @@ def reap(connection: Connection, now: datetime, most_attempts: int, lease: timed
 
 
 def is_anything_pending(connection: Connection) -> bool:
-    """Whether some run waits to be claimed."""
+    """Whether any run waits to be claimed."""
     return connection.one("find_pending") is not None
 
 
 def fail_overdue(connection: Connection, now: datetime, longest: timedelta, reason: str) -> None:
-    """End the runs that wait for a model and were started so long ago; `reason` follows what they wait for."""
+    """End the runs that wait for a model and were started that long ago; `reason` follows what they wait for."""
     before, at = rows.to_time(now - longest), rows.to_time(now)
     _tell(connection, [], connection.all("fail_overdue", now=at, started_before=before, reason=reason))
 
 
 def request_cancel(connection: Connection, run_id: str, now: datetime) -> Cancelled | None:
-    """Cancel a run: at once when it is pending, else its worker is told to stop. None: no such run."""
-    # In this order: its worker may put it back into the queue in between, but nobody can claim it.
+    """Cancel a run: at once if it is pending, else its worker is asked to stop. None: no such run."""
+    # In this order: its worker may return it to the queue in between, but it cannot be claimed.
     if connection.run("signal_cancel", run_id=run_id):
         return "signalled"
     if ended := connection.all("cancel_pending", run_id=run_id, now=rows.to_time(now)):
@@ -143,7 +143,7 @@ def request_cancel(connection: Connection, run_id: str, now: datetime) -> Cancel
 
 
 def stop_suite_run(connection: Connection, suite_run_id: str, reason: str, now: datetime) -> None:
-    """End the runs of a suite run that nobody has claimed yet, and remember why; the first reason stays."""
+    """End the runs of a suite run that are not claimed yet, and remember why; the first reason stays."""
     at = rows.to_time(now)
     ended = connection.all("stop_pending", suite_run_id=suite_run_id, reason=reason, now=at)
     connection.run("keep_stopped", suite_run_id=suite_run_id, reason=reason)
@@ -151,14 +151,14 @@ def stop_suite_run(connection: Connection, suite_run_id: str, reason: str, now: 
 
 
 def is_owned(connection: Connection, claim: Claim) -> bool:
-    """Whether a claim is still good."""
+    """Whether a claim is still valid."""
     return (
         connection.one("find_owned", run_id=claim.run_id, epoch=claim.epoch, worker=claim.worker) is not None
     )
 
 
 def keep_totals(connection: Connection, claim: Claim, totals: Totals, new_calls: int = 0) -> Row | None:
-    """Store what the run came to so far; None, and nothing stored, when the claim is no longer good."""
+    """Store the run's totals so far. Returns None and stores nothing if the claim is no longer valid."""
     return connection.one(
         "keep_totals",
         new_calls=new_calls,
@@ -174,7 +174,7 @@ def keep_totals(connection: Connection, claim: Claim, totals: Totals, new_calls:
 
 
 def finish(connection: Connection, claim: Claim, outcome: Outcome, totals: Totals) -> bool:
-    """End a run for good. False, and nothing stored, when the claim is no longer good."""
+    """End a run for good. Returns False and stores nothing if the claim is no longer valid."""
     owned = keep_totals(connection, claim, totals)
     if owned is None:
         return False
@@ -186,8 +186,8 @@ def finish(connection: Connection, claim: Claim, outcome: Outcome, totals: Total
 
 
 def postpone(connection: Connection, claim: Claim, totals: Totals, waiting_for: str) -> bool:
-    """Put a claimed run back into the queue, since a model that it needs is away; it does not count as an attempt.
-    One that was to be cancelled is. False, and nothing stored, when the claim is no longer good."""
+    """Return a claimed run to the queue, since a model that it needs is away; it does not count as an attempt. A
+    requested cancel takes effect. Returns False and stores nothing if the claim is no longer valid."""
     owned = keep_totals(connection, claim, totals)
     if owned is None:
         return False
@@ -207,8 +207,8 @@ def keep_ending(
     error: str | None,
     totals: Totals,
 ) -> bool:
-    """Store how the conversation ended, for whoever takes the run over before its verdicts are there. False, and
-    nothing stored, when the claim is no longer good."""
+    """Store how the conversation ended, for a worker that takes the run over before its verdicts are stored.
+    Returns False and stores nothing if the claim is no longer valid."""
     if keep_totals(connection, claim, totals) is None:
         return False
     connection.run(
@@ -218,7 +218,7 @@ def keep_ending(
 
 
 def _tell(connection: Connection, pending: Sequence[Row], ended: Sequence[Row]) -> None:
-    """Tell of runs that wait for a worker again, and of those that are over."""
+    """Announce runs that wait for a worker again, and those that are over."""
     names = {name for row in ended for name in (row["id"], row["suite_run_id"]) if name}
     connection.tell(*([QUEUE] if pending else []), *names)
 

@@ -1,8 +1,8 @@
-"""Between rows and the nouns: the only place that knows how a time, money or a JSON value is kept.
+"""Converts between rows and nouns: the only place that knows how times, money and JSON values are stored.
 
 A time is an integer, microseconds since 1970 in UTC. Money is an integer, nano-dollars. JSON is text without
-spaces. A noun was checked when it was written and is not checked again: a rule that is tightened later does
-not make old rows unreadable.
+spaces. A noun was checked when it was written and is not checked again, so that a rule tightened later does not
+make old rows unreadable.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _SINGLE_PARTS: Mapping[type[Model], Mapping[str, type[Model]]] = {
     Agent: {"endpoint": Endpoint},
     AssertionResult: {"assertion": Assertion},
 }
-# Columns that are kept as they are.
+# Columns that are stored unchanged.
 _RUN_COLUMNS = {*Run.model_fields} - {
     "company_id",
     "mode",
@@ -82,12 +82,12 @@ def to_json(value: object) -> str | None:
 
 
 def to_list(values: Collection[str]) -> str:
-    """Strings as a JSON list; mostly there are none."""
+    """Strings as a JSON list; usually there are none."""
     return _encode(list(values)) if values else "[]"
 
 
 def from_json(text: str | None) -> Any:
-    """What was given to `to_json`."""
+    """Undo `to_json`."""
     return None if text is None else json.loads(text)
 
 
@@ -97,7 +97,7 @@ def to_time(moment: datetime | None) -> int | None:
 
 
 def from_time(microseconds: int | None) -> datetime | None:
-    """What was given to `to_time`, in UTC."""
+    """Undo `to_time`, in UTC."""
     return None if microseconds is None else _EPOCH + timedelta(microseconds=microseconds)
 
 
@@ -107,12 +107,12 @@ def from_nano(nano_usd: int | None) -> float | None:
 
 
 def noun_body(noun: Stamped) -> str | None:
-    """What the user said of a noun."""
+    """The user's part of a noun, without what the store adds."""
     return to_json(noun.model_dump(exclude=_NOT_IN_BODY))
 
 
 def noun(cls: type[N], row: Row) -> N:
-    """A noun of that class."""
+    """A row as a noun of that class."""
     stamps = {name: from_time(row[name]) for name in ("created_at", "updated_at", "deleted_at")}
     return _construct(cls, {**from_json(row["body"]), **stamps, "id": row["id"]})
 
@@ -146,7 +146,7 @@ def suite_run(row: Row) -> SuiteRun:
 
 
 def turn(row: Row) -> Turn:
-    """A row of a transcript."""
+    """A row as a turn of a transcript."""
     columns = dict(row) | {name: from_json(row[name]) for name in _TURN_DOCUMENTS}
     return Turn.model_validate(columns | {"created_at": from_time(row["created_at"])})
 
@@ -175,7 +175,7 @@ def _evaluation(body: Json | None) -> Evaluation | None:
 
 
 def _construct(cls: type[M], body: Json) -> M:
-    """A model that is not checked, with its parts as models too."""
+    """An unchecked model whose parts are also models."""
     parts: Json = {
         field: [_construct(part, member) for member in body[field]]
         for field, part in _PARTS.get(cls, {}).items()

@@ -1,4 +1,4 @@
-"""Runs as they are made and read. How they move is in `queue`, and what was said in them in `journal`."""
+"""Creates and reads runs. How they progress is in `queue`, and what was said in them is in `journal`."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _PLAIN = (
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """A run that is to be stored, queued or over already.
+    """A run to be stored, either queued or already over.
 
-    `snapshot` is the case, the persona and the effective agent that it runs with. `needs` is what a worker
-    has to offer to execute it, `position` its place in a suite run. An `idempotency_key` is used once.
+    `snapshot` is the case, the persona and the effective agent that it runs with. `needs` is what a worker must
+    offer to execute it, `position` its place in a suite run. An `idempotency_key` can be used only once.
     """
 
     run: Run
@@ -46,7 +46,7 @@ class NewRun:
 
 
 def insert(connection: Connection, new: Iterable[NewRun]) -> None:
-    """Store runs, all or none. What they were billed is not stored: they have not begun."""
+    """Store runs, all or none. Billing is not stored, since they have not begun."""
     columns = [_columns(one) for one in new]
     connection.many("insert_run", columns)
     connection.many("insert_run_documents", columns)
@@ -66,7 +66,7 @@ def by_idempotency_key(connection: Connection, key: str) -> Run | None:
 
 
 def snapshot(connection: Connection, id: str) -> Json | None:
-    """What a run ran with, as it was given."""
+    """A run's snapshot, as it was given."""
     row = connection.one("get_snapshot", run_id=id)
     return rows.from_json(row["snapshot"]) if row else None
 
@@ -80,7 +80,7 @@ def page(connection: Connection, wanted: RunFilter) -> Page[Run]:
 
 
 def candidates(connection: Connection, reference: str, limit: int = 6) -> list[str]:
-    """The ids that a reference may mean: just this one, else those that begin with it."""
+    """The ids that a reference may mean: exactly this one, else those that begin with it."""
     return [row["id"] for row in lookup(connection, "runs", reference, limit=limit)]
 
 

@@ -43,7 +43,7 @@ DIALECT = Dialect(
 
 
 async def open_sqlite(where: str | Path) -> SqliteDatabase:
-    """Open the file at a path or a `sqlite:///path`, and make it, its folder and its schema where missing.
+    """Open the file at a path or a `sqlite:///path`, creating it, its folder and its schema if missing.
 
     Raises:
         StoreError: it cannot be used; the message says why, and StoreTooNew that we are too old for it.
@@ -54,7 +54,7 @@ async def open_sqlite(where: str | Path) -> SqliteDatabase:
 
 
 class SqliteDatabase:
-    """A `Database`. Made by `open_sqlite`, in the event loop in which it is used."""
+    """A `Database`. Created by `open_sqlite`, in the event loop in which it is used."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -139,10 +139,10 @@ class SqliteConnection:
         return now()
 
     def tell(self, *names: str) -> None:
-        """See `Connection.tell`. A file tells nobody: others look at `data_version`."""
+        """See `Connection.tell`. A file cannot notify anyone: others poll `data_version`."""
 
     def data_version(self) -> int:
-        """Moves whenever another connection, in this process or not, has committed."""
+        """A number that changes whenever another connection, in any process, has committed."""
         return self.raw.execute("PRAGMA data_version").fetchone()[0]
 
     def close(self) -> None:
@@ -163,7 +163,7 @@ class SqliteConnection:
             self.raw.execute("ROLLBACK")
 
     def recovers(self, exc: BaseException, failures: int) -> bool:
-        """See `Transactional.recovers`: SQLite has waited for a lock already."""
+        """See `Transactional.recovers`: SQLite has already waited for a lock."""
         return False
 
     def explained(self, exc: BaseException) -> BaseException:

@@ -1,4 +1,4 @@
-"""The file behind a SQLite database: where it is, how it is made and opened, and what its errors mean."""
+"""The file behind a SQLite database: where it is, how it is created and opened, and what its errors mean."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def locate(where: str | Path) -> Path:
     """The path in a `sqlite:///path` (four slashes for an absolute one) or in a plain path.
 
     Raises:
-        StoreError: it is the address of something else, or of nothing that lasts.
+        StoreError: the address is not a SQLite file, or nothing would persist there.
     """
     text = str(where)
     name = text.removeprefix(_SCHEME)
     if _PAIRS.search(text):
         raise StoreError(
-            "AGENT_EVAL_DATABASE_URL is written as libpq's key=value pairs, which this program does not read.",
+            "AGENT_EVAL_DATABASE_URL has libpq's key=value format, which this program does not read.",
             hint="Write postgresql://user:password@host:5432/database, with further options as ?sslmode=require.",
         )
     if "://" in name or _OTHER_FORM.match(name):
@@ -50,8 +50,8 @@ def locate(where: str | Path) -> Path:
         )
     if name in {"", ".", ":memory:"}:
         raise StoreError(
-            f"{text!r} names no file. Several processes share the database, so it has to be one on disk.",
-            hint=f"For something short-lived take a temporary file, such as {_SCHEME}/tmp/evals.db.",
+            f"{text!r} does not name a file. Several processes share the database, so it has to be a file on disk.",
+            hint=f"For a short-lived database use a temporary file, such as {_SCHEME}/tmp/evals.db.",
         )
     return _path(name)
 
@@ -61,21 +61,21 @@ def _path(name: str) -> Path:
         path = Path(name).expanduser().absolute()
     except RuntimeError:
         raise StoreError(
-            f"The home folder in {name!r} is not known.", hint="Write the path of the folder in its place."
+            f"The home folder in {name!r} is unknown.", hint="Write the path of the folder in its place."
         ) from None
     if max(len(os.fsencode(part)) for part in path.parts) > _LONGEST_NAME:
         raise StoreError(
-            f"AGENT_EVAL_DATABASE_URL has a name of more than {_LONGEST_NAME} bytes, which no file can have.",
+            f"AGENT_EVAL_DATABASE_URL has a name of more than {_LONGEST_NAME} bytes, which is too long for a file.",
             hint=f"Write {_SCHEME}/data/evals.db, or the address of a PostgreSQL server.",
         )
     return path
 
 
 def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
-    """A connection in autocommit mode; the file and its folder are made where missing, for their owner alone.
+    """A connection in autocommit mode; the file and its folder are created if missing, accessible only to their owner.
 
     Raises:
-        StoreError: the folder or the file cannot be made, it is on a network, or SQLite is too old.
+        StoreError: the folder or the file cannot be created, it is on a network, or SQLite is too old.
         sqlite3.Error: the file cannot be used.
     """
     if sqlite3.sqlite_version_info < _OLDEST:
@@ -95,7 +95,7 @@ def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
 
 
 def connect_existing(path: Path) -> sqlite3.Connection:
-    """A connection in autocommit mode to a database that is there, of whichever version; nothing is changed.
+    """A connection in autocommit mode to an existing database of any version; nothing is changed.
 
     Raises:
         StoreError: there is none, it is on a network, or it is not ours.
@@ -115,17 +115,17 @@ def require(path: Path) -> None:
     """Raises StoreError: there is no database yet, or it is on a network."""
     _refuse_networks(path)
     if not _exists(path):
-        raise StoreError(f"There is no database {path} yet.", hint="It is made when it is first used.")
+        raise StoreError(f"There is no database {path} yet.", hint="It is created when it is first used.")
 
 
 def is_empty(connection: sqlite3.Connection) -> bool:
-    """Whether nothing was made in the file yet."""
+    """Whether the file is still empty."""
     return connection.execute("SELECT 1 FROM sqlite_schema").fetchone() is None
 
 
 @contextmanager
 def store_errors(path: Path) -> Generator[None]:
-    """SQLite's errors in this block as StoreError."""
+    """Turn SQLite's errors in this block into StoreError."""
     try:
         yield
     except sqlite3.Error as exc:
@@ -133,7 +133,7 @@ def store_errors(path: Path) -> Generator[None]:
 
 
 def as_store_error(exc: sqlite3.Error, path: Path) -> StoreError:
-    """What SQLite said, as something that its user can act on."""
+    """SQLite's error as something that the user can act on."""
     code = getattr(exc, "sqlite_errorcode", None)
     unknown = (f"cannot be used: {exc}", None)
     problem, hint = _MEANING.get(code) or _MEANING.get(code & 0xFF if code else None) or unknown
@@ -151,7 +151,7 @@ _BUSY = (
 
 _LOCAL = "Choose a path on a local disk, or a PostgreSQL server: AGENT_EVAL_DATABASE_URL=postgresql://..."
 _NO_SHARED_MEMORY = (
-    "is on a file system that lacks what processes share it by: memory that all of them map, and locks",
+    "is on a file system without shared memory maps or locks, which processes need to share it",
     _LOCAL,
 )
 
@@ -160,8 +160,8 @@ _MEANING: dict[int | None, tuple[str, str | None]] = {
     sqlite3.SQLITE_IOERR_SHMOPEN: _NO_SHARED_MEMORY,
     sqlite3.SQLITE_IOERR_SHMLOCK: _NO_SHARED_MEMORY,
     sqlite3.SQLITE_PROTOCOL: (
-        "could not be locked: too many processes open it at once, or its file system has no locks",
-        f"Try again. If it stays so: {_LOCAL[0].lower()}{_LOCAL[1:]}",
+        "could not be locked: too many processes are opening it at once, or its file system has no locks",
+        f"Try again. If that does not help: {_LOCAL[0].lower()}{_LOCAL[1:]}",
     ),
     sqlite3.SQLITE_NOTADB: _DAMAGED,
     sqlite3.SQLITE_CORRUPT: _DAMAGED,
@@ -182,11 +182,11 @@ _MEANING: dict[int | None, tuple[str, str | None]] = {
 
 
 def _refuse_networks(path: Path) -> None:
-    """Before anything is made there: on some networks it would seem to work, until two machines write at once."""
+    """Refuse a network before creating anything: on some it would seem to work until two machines write at once."""
     if kind := network_of(path):
         raise StoreError(
             f"The database {path} would be on a network ({kind}), where SQLite cannot keep it safe: processes share "
-            "it through memory that all of them map, and other machines have no part in that.",
+            "it through memory that all of them map, which does not reach other machines.",
             hint=_LOCAL,
         )
 
@@ -196,11 +196,11 @@ def _make(path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as exc:
         raise StoreError(
-            f"The folder {path.parent} for the database cannot be made: {exc.strerror}."
+            f"The folder {path.parent} for the database cannot be created: {exc.strerror}."
         ) from exc
     if _exists(path):
-        # Not opened here: closing any descriptor of a file drops all locks that this process holds on it, those of
-        # SQLite included, and another process would take the log of a database away that is in use.
+        # Not opened here: closing any descriptor of a file drops all locks that this process holds on it, including
+        # SQLite's, and another process would then delete the log of a database in use.
         if not os.access(path, os.R_OK | os.W_OK):
             raise _unusable(path, os.strerror(errno.EACCES))
         return
@@ -213,7 +213,7 @@ def _make(path: Path) -> None:
 
 
 def _exists(path: Path) -> bool:
-    """Raises StoreError where there is something else than a file: SQLite would wait for a pipe for ever."""
+    """Raises StoreError if it is not a regular file: SQLite would wait for a pipe forever."""
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -233,14 +233,15 @@ def _unusable(path: Path, why: str | None) -> StoreError:
 
 
 def refuse_strangers(connection: sqlite3.Connection, path: Path) -> None:
-    """Before anything is changed in a file that somebody pointed us to by mistake."""
+    """Refuse another program's file, given by mistake, before anything in it is changed."""
     ours = connection.execute(_OUR_COLUMNS).fetchone()[0]
     if not (ours or is_empty(connection)):
         raise StoreError(f"The database {path} belongs to another program.", hint="Choose another file.")
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection, path: Path) -> None:
-    """Readers then never wait for a writer. SQLite does not queue for this change as it does for writes."""
+    """Switch to WAL mode, so that readers never wait for a writer. SQLite does not queue for this as it does for
+    writes."""
     give_up = time.monotonic() + PATIENCE
     while (mode := _switched(connection, give_up)) is None:
         time.sleep(0.01)
@@ -250,7 +251,7 @@ def _use_write_ahead_log(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _switched(connection: sqlite3.Connection, give_up: float) -> str | None:
-    """The mode that it is in now; None while others are in the way."""
+    """The current journal mode; None while others are in the way."""
     try:
         return connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     except sqlite3.OperationalError as exc:

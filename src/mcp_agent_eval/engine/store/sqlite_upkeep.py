@@ -1,4 +1,4 @@
-"""What a SQLite file needs from time to time: to be copied while it is in use, and to be made smaller."""
+"""Maintenance of a SQLite file: copies it while in use, and compacts it."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from mcp_agent_eval.engine.store.sqlite_file import as_store_error, connect, con
 from mcp_agent_eval.errors import StoreError
 
 _WORTH_IT = 0.1
-"""The part of a file that has to be free before all of it is written anew."""
+"""The fraction of a file that has to be free before it is rewritten."""
 
 _BEGINNING = 0.25
-"""The part of the time for which SQLite can be stopped in it, at least; then it writes all pages in one go."""
+"""At least this fraction of the time SQLite can be interrupted; after that it writes all pages in one go."""
 
 _STEPS = 1000
-"""How many steps of SQLite's machine lie between two looks at the clock."""
+"""Steps of SQLite's virtual machine between two looks at the clock."""
 
 _BRIEFLY = "PRAGMA busy_timeout = 200"
-"""Whoever waits for those that read an old state keeps all writers out meanwhile: rather often, than for long."""
+"""Waiting for readers of an old state blocks all writers, so try often rather than wait long."""
 
 _TO_CUT = 5.0
-"""Seconds in which the file has to be left alone for a moment, to be cut."""
+"""Seconds within which the file has to be idle for a moment, so that it can be truncated."""
 
 _OF_THE_SOURCE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def back_up(path: Path, target: Path) -> None:
-    """Copy what is committed into a new file, while others read and write.
+    """Copy the committed state into a new file while others read and write.
 
     Raises:
-        InvalidInput: the new file exists, or cannot be made.
+        InvalidInput: the new file exists or cannot be created.
         StoreError: there is no database, or it cannot be read, or the copy cannot be written.
     """
     with new_file(target) as partial, store_errors(path), closing(connect_existing(path)) as connection:
@@ -48,8 +48,8 @@ def back_up(path: Path, target: Path) -> None:
 
 
 def compact(path: Path, seconds: float | None) -> str:
-    """Give the space of what was deleted back to the disk; what came of it, in words. Whoever writes has to wait
-    meanwhile: if that would take longer than `seconds`, everything stays as it is.
+    """Give the space of deleted rows back to the disk; return the outcome in words. Writers have to wait meanwhile:
+    if that would take longer than `seconds`, everything stays as it is.
 
     Raises:
         StoreError: the file cannot be opened.
@@ -69,7 +69,7 @@ def compact(path: Path, seconds: float | None) -> str:
 
 
 def _write_anew(connection: sqlite3.Connection, seconds: float | None) -> None:
-    """Only the beginning of it can be stopped."""
+    """Rewrite the file. Only the first part of this can be interrupted."""
     if seconds is not None:
         connection.set_progress_handler(_over_after(seconds * _BEGINNING), _STEPS)
     try:
@@ -79,7 +79,7 @@ def _write_anew(connection: sqlite3.Connection, seconds: float | None) -> None:
 
 
 def _over_after(seconds: float) -> Callable[[], bool]:
-    """Whether so much time has passed since it was first asked, which is when SQLite has got the lock."""
+    """Whether that much time has passed since the first call, when SQLite got the lock."""
     first: float | None = None
 
     def is_over() -> bool:
@@ -91,7 +91,7 @@ def _over_after(seconds: float) -> Callable[[], bool]:
 
 
 def _cut(connection: sqlite3.Connection) -> bool:
-    """Move what was written into the file itself, which shortens it, once nobody is in the middle of something."""
+    """Move the log into the file itself, which truncates it, once no one is in a transaction."""
     connection.execute(_BRIEFLY)
     give_up = time.monotonic() + _TO_CUT
     while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
@@ -103,18 +103,18 @@ def _cut(connection: sqlite3.Connection) -> bool:
 
 def _why_not(exc: sqlite3.Error, path: Path) -> str:
     if getattr(exc, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
-        return "runs that are being carried out would wait too long. Prune again when there are none."
+        return "runs in progress would wait too long. Prune again when there are none."
     return as_store_error(exc, path).message
 
 
 def _free(connection: sqlite3.Connection) -> int:
-    """Octets that nothing is kept in."""
+    """Unused bytes."""
     pages = connection.execute("PRAGMA freelist_count").fetchone()[0]
     return pages * connection.execute("PRAGMA page_size").fetchone()[0]
 
 
 def _size(path: Path) -> int:
-    """Octets of the file, with those that are still on their way into it."""
+    """Bytes of the file, including those still in its log."""
     log = path.with_name(f"{path.name}-wal")
     return path.stat().st_size + (log.stat().st_size if log.exists() else 0)
 
@@ -127,5 +127,5 @@ def _check(copy: Path) -> None:
     with closing(sqlite3.connect(copy)) as connection:
         if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise StoreError(
-                "The copy is damaged, and was not kept.", hint="The disk may be failing: try another."
+                "The copy was damaged and has been removed.", hint="The disk may be failing: try another."
             )

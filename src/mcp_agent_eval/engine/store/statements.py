@@ -1,4 +1,4 @@
-"""The queries of `sql/`, each by its name, in the words of one dialect.
+"""The queries of `sql/`, by name, in one dialect.
 
     -- name: get_{kind}
     -- for kind: agent, persona
@@ -7,9 +7,9 @@
     WHERE id = :id
       AND deleted_at IS NULL    --? live
 
-A query opens with its name and with what it does. `for` makes one query of each word. A line that ends in
-`--? parameter` is there only when that parameter is given and not None. What dialects write differently is a
-word in braces, such as `{bigint}`, or `{list ids}` for the members of a list parameter.
+A query begins with its name and what it does. `for` makes one query for each word. A line that ends in `--?
+parameter` is included only if that parameter is given and not None. Parts that differ between dialects are words in
+braces, such as `{bigint}`, or `{list ids}` for the members of a list parameter.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ _OPTIONAL = re.compile(r"\s*--\? (\w+)$")
 
 @dataclass(frozen=True)
 class Dialect:
-    """What a database writes differently: `words` for those in braces, `members` for the members of the list
-    LIST, and `mark` in the place of a parameter."""
+    """What a database writes differently: `words` for those in braces, `members` for the members of the list LIST,
+    and `mark` in place of a parameter."""
 
     words: Mapping[str, str]
     members: str
     mark: str
 
     def render(self, text: str) -> str:
-        """The text with every word in braces replaced. Raises KeyError for one that is not known."""
+        """The text with every word in braces replaced. Raises KeyError for an unknown one."""
         return _WORD.sub(self._replace, text)
 
     def _replace(self, match: re.Match[str]) -> str:
@@ -49,7 +49,7 @@ class Dialect:
 
 
 class Statement(NamedTuple):
-    """SQL as a driver takes it, and which parameter goes in the place of each mark."""
+    """SQL for a driver, and the parameter for each mark."""
 
     sql: str
     names: tuple[str, ...]
@@ -57,7 +57,7 @@ class Statement(NamedTuple):
 
 @dataclass(frozen=True)
 class Query:
-    """One query. `lines` pairs each line with the parameter without which it is left out, if any."""
+    """One query. `lines` pairs each line with the parameter that it requires, if any."""
 
     name: str
     description: str
@@ -65,7 +65,7 @@ class Query:
     mark: str
 
     def statement(self, parameters: Mapping[str, Any]) -> Statement:
-        """The statement for these parameters: the same object every time, since drivers cache by its text."""
+        """The statement for these parameters: always the same object, since drivers cache by its text."""
         given = frozenset([name for name in self.optional if parameters.get(name) is not None])
         statement = self._statements.get(given)
         if statement is None:
@@ -87,7 +87,7 @@ class Query:
 
 
 def load_queries(dialect: Dialect) -> dict[str, Query]:
-    """Every query of the package. Raises ValueError when two have one name."""
+    """Every query of the package. Raises ValueError when two have the same name."""
     queries: dict[str, Query] = {}
     for file in _files("sql"):
         for query in parse(file.read_text("utf-8"), dialect):
@@ -98,7 +98,7 @@ def load_queries(dialect: Dialect) -> dict[str, Query]:
 
 
 def load_migrations() -> dict[str, str]:
-    """The steps of the schema by name, oldest first, in no dialect yet."""
+    """The steps of the schema by name, oldest first, before translation into a dialect."""
     return {file.name.removesuffix(".sql"): file.read_text("utf-8") for file in _files("migrations")}
 
 
@@ -121,7 +121,7 @@ def _files(folder: str) -> list[Traversable]:
 
 
 def _expand(block: str) -> Iterator[str]:
-    """The block once per word of its `for` line, or just as it is."""
+    """The block once per word of its `for` line, or unchanged without one."""
     loop = _FOR.search(block)
     if loop is None:
         yield block

@@ -1,4 +1,4 @@
-"""Suite runs: made, and added up from their runs whenever somebody asks."""
+"""Suite runs: created here, and aggregated from their runs on every read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mcp_agent_eval.types import Json, Run, SuiteRun
 
 @dataclass(frozen=True, slots=True)
 class NewSuiteRun:
-    """A suite run that is to be stored. Never more than `parallelism` of its runs are claimed at once."""
+    """A suite run to be stored. At most `parallelism` of its runs are claimed at once."""
 
     id: str
     suite_id: str | None
@@ -37,13 +37,13 @@ def insert(connection: Connection, new: NewSuiteRun) -> None:
 
 
 def get(connection: Connection, id: str) -> SuiteRun | None:
-    """The aggregate of one, without its runs."""
+    """The aggregate of one suite run, without its runs."""
     row = connection.one("aggregate_suite_runs", suite_run_id=id)
     return rows.suite_run(row) if row else None
 
 
 def by_idempotency_key(connection: Connection, key: str) -> SuiteRun | None:
-    """The aggregate of the one that was started with this key."""
+    """The aggregate of the suite run that was started with this key."""
     row = connection.one("aggregate_suite_runs", idempotency_key=key)
     return rows.suite_run(row) if row else None
 
@@ -54,7 +54,7 @@ def of_suite(connection: Connection, suite_id: str) -> list[SuiteRun]:
 
 
 def runs_of(connection: Connection, id: str) -> list[Run]:
-    """The runs of one, in the order of its cases, without these."""
+    """The runs of a suite run, in the order of its cases, without the cases."""
     return [rows.run(row) for row in connection.all("list_runs_of_suite_run", suite_run_id=id)]
 
 
@@ -64,5 +64,5 @@ def run_ids_of(connection: Connection, id: str) -> list[str]:
 
 
 def candidates(connection: Connection, reference: str, limit: int = 6) -> list[str]:
-    """The ids that a reference may mean: just this one, else those that begin with it."""
+    """The ids that a reference may mean: exactly this one, else those that begin with it."""
     return [row["id"] for row in lookup(connection, "suite_runs", reference, limit=limit)]

@@ -1,9 +1,9 @@
-"""Any string, as a text that every database takes, and back without loss.
+"""Converts any string to text that every database accepts, and back without loss.
 
-SQLite refuses lone surrogates and cuts some things short at a NUL; PostgreSQL refuses both. Models and users
-produce both. Each such character is kept as U+0001 and four hex digits, and so is U+0001 itself.
+SQLite refuses lone surrogates and truncates some things at a NUL; PostgreSQL refuses both. Models and users produce
+both. Each such character is stored as U+0001 and four hex digits, and so is U+0001 itself.
 
-JSON passes through the same gate. Its own escapes would not do: two lone surrogates in a row come back
+JSON is converted in the same way. Its own escapes are not enough: two lone surrogates in a row come back
 from `\\ud83d\\ude00` as one character.
 """
 
@@ -18,26 +18,26 @@ _ESCAPED = re.compile("\x01([0-9a-f]{4})")
 
 
 def escape(text: str) -> str:
-    """The text as a database takes it; nearly always the very same object."""
+    """The text for a database; nearly always the same object."""
     if text.isascii() and "\x00" not in text and _MARK not in text:
         return text
     return text if _is_plain(text) else _TROUBLE.sub(_escape_one, text)
 
 
 def unescape(text: str) -> str:
-    """What was given to `escape`."""
+    """Undo `escape`."""
     return _ESCAPED.sub(_unescape_one, text) if _MARK in text else text
 
 
 def unescape_all(values: Iterable[object]) -> list[object]:
-    """Values as they were given: texts unescaped, everything else untouched."""
+    """The original values: texts unescaped, everything else unchanged."""
     return [unescape(value) if type(value) is str and _MARK in value else value for value in values]
 
 
 def _is_plain(text: str) -> bool:
     if "\x00" in text or _MARK in text:
         return False
-    # The encoder meets a surrogate many times sooner than a search would.
+    # Encoding finds a surrogate many times faster than a search would.
     try:
         text.encode()
     except UnicodeEncodeError:

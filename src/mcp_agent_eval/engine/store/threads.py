@@ -1,7 +1,7 @@
-"""A thread that owns a resource, and executes what asyncio hands it in batches.
+"""A thread that owns a resource and executes work from asyncio in batches.
 
-It knows nothing of databases. A batch is whatever has queued up while the one before was executed, so a busy
-thread makes large batches and an idle one answers at once. One call into the loop answers a whole batch.
+It knows nothing about databases. A batch is whatever queued up during the previous one, so a busy thread makes
+large batches and an idle one answers at once. One call into the loop answers a whole batch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Closable(Protocol):
     """What a thread may own."""
 
     def close(self) -> None:
-        """Let go of it."""
+        """Release it."""
         ...
 
 
@@ -31,8 +31,8 @@ R = TypeVar("R", bound=Closable)
 
 
 class OwnerThread(Generic[R]):
-    """`open` and `perform` are called in the thread. `perform` gives one outcome, a value or an error, for
-    each unit of work of its batch, and raises nothing."""
+    """The owning thread, in which `open` and `perform` are called. `perform` returns one outcome, a value or an
+    error, for each unit of work in its batch, and never raises."""
 
     def __init__(
         self,
@@ -62,13 +62,13 @@ class OwnerThread(Generic[R]):
             raise
 
     def submit(self, work: Callable[[R], T]) -> asyncio.Future[T]:
-        """Have `work` executed. Cancelling the future does not keep that from happening."""
+        """Have `work` executed. Cancelling the future does not prevent that."""
         answer: asyncio.Future[T] = self._loop.create_future()
         self._jobs.put((work, answer))
         return answer
 
     async def aclose(self) -> None:
-        """Execute what was submitted, then end the thread. Nothing may be submitted any more."""
+        """Execute what was submitted, then end the thread. Nothing more may be submitted."""
         self._jobs.put(None)
         with anyio.CancelScope(shield=True):
             await asyncio.wait([self._ended])
@@ -92,7 +92,7 @@ class OwnerThread(Generic[R]):
             self._answer(answers, self._perform(resource, works))
 
     def _next_batch(self) -> list[tuple[Callable[[R], Any], asyncio.Future[Any]]]:
-        """What is waiting, at least one job; nothing once the thread is to end."""
+        """The waiting jobs, at least one; empty when the thread should end."""
         job = self._jobs.get()
         batch = [job] if job else []
         with suppress(Empty):
@@ -104,7 +104,7 @@ class OwnerThread(Generic[R]):
         return batch
 
     def _answer(self, answers: Sequence[asyncio.Future[Any]], outcomes: Sequence[Outcome]) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed: no one is waiting
             self._loop.call_soon_threadsafe(_settle, answers, outcomes)
 
 
@@ -114,7 +114,9 @@ def _settle(answers: Sequence[asyncio.Future[Any]], outcomes: Sequence[Outcome])
             continue
         if error is None:
             answer.set_result(value)
-        elif isinstance(error, StopIteration):  # which no future takes, and no coroutine may raise
+        elif isinstance(
+            error, StopIteration
+        ):  # a future does not accept it, and a coroutine may not raise it
             answer.set_exception(RuntimeError(f"a unit of work raised {error!r}"))
         else:
             answer.set_exception(error)

@@ -1,4 +1,4 @@
-"""Units of work in transactions, in whichever thread owns the connection."""
+"""Executes units of work in transactions, in the thread that owns the connection."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ Units = Sequence[Callable[..., Any]]
 
 
 class InDoubt(StoreError):
-    """The connection was lost in the middle of a commit: nobody knows whether it happened."""
+    """The connection was lost during a commit: it is unknown whether the commit happened."""
 
 
 class Transactional(Connection, Protocol):
-    """A connection whose transactions somebody else begins and ends."""
+    """A connection whose transactions are begun and ended from outside."""
 
     def begin(self) -> None:
         """Open a transaction."""
         ...
 
     def commit(self) -> None:
-        """Make it last. Raises InDoubt when it may or may not have happened, and must not be tried again."""
+        """Commit the transaction. Raises InDoubt when it may or may not have happened and must not be retried."""
         ...
 
     def roll_back(self) -> None:
-        """Undo the open transaction, unless the database did so by itself."""
+        """Undo the open transaction, unless the database already did."""
         ...
 
     def recovers(self, exc: BaseException, failures: int) -> bool:
-        """Whether another try may go better; what has to be mended for that is mended. `failures` counts from 1."""
+        """Whether to retry, after fixing what a retry needs. `failures` counts from 1."""
         ...
 
     def explained(self, exc: BaseException) -> BaseException:
-        """The driver's own errors as ours; everything else as it is."""
+        """The driver's own errors as ours; everything else unchanged."""
         ...
 
 
 def commit_together(connection: Transactional, units: Units) -> list[Outcome]:
-    """All of the units in one transaction. When one of them fails, each is tried again in a transaction of its
-    own, so that it is undone alone."""
+    """Execute all units in one transaction. If one fails, retry each in its own transaction, so that only the
+    failing one is undone."""
     try:
         return [(value, None) for value in _committed(connection, units)]
     except InDoubt as exc:
@@ -54,7 +54,7 @@ def commit_together(connection: Transactional, units: Units) -> list[Outcome]:
 
 
 def read_each(connection: Transactional, units: Units) -> list[Outcome]:
-    """Each unit on one state of the database: others may commit, it will not see them yet."""
+    """Execute each unit on a consistent state of the database, which does not change while others commit."""
     return [_read(connection, unit) for unit in units]
 
 
@@ -70,7 +70,7 @@ def _committed(connection: Transactional, units: Units) -> list[Any]:
 
 
 def _again(connection: Transactional, units: Units, exc: BaseException, failures: int) -> Outcome:
-    """The outcome of a unit that failed, tried as often as the connection recovers."""
+    """The outcome of a unit that failed, retried as long as the connection recovers."""
     while connection.recovers(exc, failures):
         try:
             return _committed(connection, units)[0], None

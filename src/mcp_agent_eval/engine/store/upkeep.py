@@ -1,4 +1,4 @@
-"""Old runs: found, and deleted for good. What is pending or claimed is never touched."""
+"""Finds old runs and deletes them permanently. Pending and claimed runs are never touched."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OF_RUNS = ("model_calls", "turns", "run_documents")
 
 
 class Finished(NamedTuple):
-    """A run that is over, and when the last run of its suite run was, in microseconds since 1970."""
+    """A run that is over, and when the last run of its suite run ended, in microseconds since 1970."""
 
     run_id: str
     suite_run_id: str | None
@@ -28,7 +28,7 @@ def finished(
     keep: int | None = None,
     statuses: Sequence[RunStatus] = (),
 ) -> list[Finished]:
-    """The runs that ended before a moment and are not among the newest `keep`; of these statuses, or of any.
+    """The runs that ended before a moment and are not among the newest `keep`, with one of these statuses or any.
 
     Oldest first, and the runs of a suite run one after the other: all of them, or none.
     """
@@ -39,8 +39,8 @@ def finished(
 
 
 def delete(connection: Connection, batch: Sequence[Finished]) -> None:
-    """Delete runs with all that belongs to them, and the suite runs that they were of. What a batch leaves of a
-    suite run stands alone until a later one deletes it, so that no suite run is ever there in part."""
+    """Delete runs with everything that belongs to them, and their suite runs. Runs that a batch leaves over stand
+    alone until a later batch deletes them, so that no suite run is ever incomplete."""
     run_ids = [one.run_id for one in batch]
     suite_run_ids = sorted({one.suite_run_id for one in batch if one.suite_run_id})
     for table in _OF_RUNS:
@@ -52,6 +52,6 @@ def delete(connection: Connection, batch: Sequence[Finished]) -> None:
 
 
 def forget_spending(connection: Connection, oldest: date) -> None:
-    """Forget what was spent before that day, and in suite runs that were deleted."""
+    """Delete the spending records from before that day, and those of deleted suite runs."""
     for table in ("spending", "reservations"):
         connection.run(f"forget_{table}", oldest_day=f"day {oldest:%Y-%m-%d}")

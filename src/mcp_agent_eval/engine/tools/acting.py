@@ -1,7 +1,7 @@
-"""The only code that may let a tool act, and what it answers where none may.
+"""The only code that may let a tool act, and the results when none may.
 
-Under the policy `mock` nothing acts: results are what the case says, or made up. Under `real` every tool acts,
-under `allowlist` those that are named.
+Under the policy `mock` nothing acts: results come from the case or are generated. Under `real` every tool acts,
+under `allowlist` only the named ones.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from mcp_agent_eval.engine.tracing.steps import tell_use, tool_span
 from mcp_agent_eval.types import Json, Tool, ToolPolicy, ToolUse
 
 Fire = Callable[[Tool, ToolCall], Awaitable[ToolUse]]
-"""Lets a tool act, once. What goes wrong is an outcome, too."""
+"""Lets a tool act once. Failures are outcomes as well."""
 
 
 async def never(tool: Tool, call: ToolCall) -> ToolUse:
-    """For where no tool may act."""
+    """Used when no tool may act."""
     raise AssertionError(f"{tool.name} must not act")
 
 
 @dataclass(frozen=True, slots=True)
 class Acting:
-    """Which tools act, and how. `mocks` are the case's own answers of those that do not."""
+    """Which tools act, and how. `mocks` are the case's own results for those that do not."""
 
     policy: ToolPolicy = "mock"
     allowlist: Collection[str] = ()
@@ -40,8 +40,8 @@ class Acting:
 class Tools:
     """Answers the calls of one run.
 
-    A mocked answer is the case's own, in turn where it gives several, or else a value of the declared output
-    schema that depends on `seed`, the tool and its arguments: a retried or resumed call gets it again.
+    A mocked result is the case's own, in turn if there are several, or else a value for the declared output schema
+    that depends on `seed`, the tool and its arguments: a retried or resumed call gets the same one.
     """
 
     def __init__(self, tools: Sequence[Tool], *, seed: str, acting: Acting | None = None) -> None:
@@ -51,12 +51,12 @@ class Tools:
         self._answered: Counter[str] = Counter()
 
     def ends_conversation(self, call: ToolCall) -> bool:
-        """Whether this is a call of a system tool: hanging up, or handing the caller over."""
+        """Whether this is a call of a system tool: hanging up, or transferring the caller."""
         tool = self._tools.get(call.name)
         return tool is not None and tool.type == "system"
 
     def acts(self, call: ToolCall) -> bool:
-        """Whether this call would act for real: a good call of a tool that may."""
+        """Whether this call would really act: a valid call of a tool that may."""
         tool = self._tools.get(call.name)
         if tool is None or tool.type == "system" or call.raw is not None:
             return False
@@ -64,13 +64,13 @@ class Tools:
         return policy == "real" or (policy == "allowlist" and call.name in self._acting.allowlist)
 
     async def fire(self, call: ToolCall) -> ToolUse:
-        """The outcome of a call that acts."""
+        """Act, and return the outcome."""
         with tool_span(call):
             return tell_use(await self._acting.fire(self._tools[call.name], call))
 
     async def mock(self, call: ToolCall) -> ToolUse:
-        """The outcome of a call that does not act; a wrong call has an error for the agent to read, as a real one
-        would."""
+        """The outcome of a call that does not act; an invalid call gets an error for the agent to read, like a real
+        one."""
         with tool_span(call):
             return tell_use(await self._made_up(call))
 
@@ -84,11 +84,11 @@ class Tools:
             return self._given(self._acting.mocks[call.name], call)
         if tool.output_schema is None:
             return self._fabricate(tool, call)
-        # A value for an intricate schema may take long, and others should not wait for it.
+        # A value for a complex schema may take long, and other runs should not wait for it.
         return await anyio.to_thread.run_sync(self._fabricate, tool, call)
 
     def _given(self, mock: Json, call: ToolCall) -> ToolUse:
-        """What the case says; of several answers the next, and the last from then on."""
+        """The case's result; the next one of several, and the last one from then on."""
         number = self._answered[call.name]
         self._answered[call.name] += 1
         if "error" in mock:
@@ -101,16 +101,16 @@ class Tools:
         try:
             result = mock_tool_result(tool.output_schema, seed=seed)
         except CannotMock as exc:
-            return failed(call, f"No result could be made up for the tool's output_schema: {exc}")
+            return failed(call, f"No result could be generated for the tool's output_schema: {exc}")
         return ToolUse(id=call.id, name=call.name, result=result, mocked=True)
 
 
 def failed(call: ToolCall, error: str, *, mocked: bool = True) -> ToolUse:
-    """A call that came to nothing."""
+    """The outcome of a failed call."""
     return ToolUse(id=call.id, name=call.name, error=error, mocked=mocked)
 
 
 def result_text(use: ToolUse) -> str:
-    """What a model and a transcript are shown of an outcome: the text itself, or JSON."""
+    """An outcome as shown to a model and in a transcript: the text itself, or JSON."""
     value = {"error": use.error} if use.error else use.result
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,6 +1,6 @@
-"""Whether the arguments of a tool call fit the tool's `parameters`, in words that a model can act on.
+"""Checks the arguments of a tool call against the tool's `parameters`, in words that a model can act on.
 
-The words name fields and say what would be right. They never repeat a value: that is conversation text.
+Messages name fields and say what would be right. They never repeat a value, which is conversation text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mcp_agent_eval.engine.matching.schemas import Uncheckable, violations
 from mcp_agent_eval.types import Json
 
 DEEPEST = 64
-"""Objects and lists within each other. More is never meant, and overflows the stack of whoever writes it."""
+"""Deepest nesting of objects and lists. More is never intended, and overflows the stack of code that serialises it."""
 
 _MOST = 8
 _LONGEST = 300
@@ -22,12 +22,12 @@ _NAME = 60
 
 
 def problems(schema: Json, arguments: object) -> list[str]:
-    """What is wrong with the arguments, one sentence each and none twice; empty when they may be sent.
+    """The problems with the arguments, one sentence each without duplicates; empty when they may be sent.
 
-    A schema that cannot be checked is a problem as well: nothing is sent that nobody has looked at.
+    A schema that cannot be checked is also a problem: nothing unchecked is sent.
     """
     if not is_plain_json(arguments):
-        return ["The arguments nest too deep, or hold a number that JSON cannot."]
+        return ["The arguments are nested too deeply, or contain a number that JSON cannot express."]
     try:
         found = violations(schema, arguments)
     except Uncheckable as exc:
@@ -37,7 +37,7 @@ def problems(schema: Json, arguments: object) -> list[str]:
 
 
 def is_plain_json(value: object) -> bool:
-    """Whether every JSON library takes a value: numbers are finite, and nothing nests deeper than `DEEPEST`."""
+    """Whether every JSON library accepts a value: numbers are finite, and nothing is nested deeper than `DEEPEST`."""
     level = [value]
     for _ in range(DEEPEST + 1):
         if any(isinstance(item, float) and not math.isfinite(item) for item in level):
@@ -90,7 +90,7 @@ def _missing_beside(needs: dict[str, list[str]], error: Any) -> str:
 
 def _too_much(_: Any, error: Any) -> str:
     known = cast(Json, error.schema.get("properties", {}))
-    return f"has only the fields {_listed(known)}" if known else "holds fields that are not known"
+    return f"has only the fields {_listed(known)}" if known else "has unknown fields"
 
 
 def _bound(words: str) -> Callable[[Any, Any], str]:
@@ -110,14 +110,14 @@ _WORDS: dict[str, Callable[[Any, Any], str]] = {
     "exclusiveMinimum": _bound("must be above {}"),
     "exclusiveMaximum": _bound("must be below {}"),
     "multipleOf": _bound("must be a multiple of {}"),
-    "minLength": _bound("is too short: {} characters at least"),
-    "maxLength": _bound("is too long: {} characters at most"),
+    "minLength": _bound("is too short: at least {} characters"),
+    "maxLength": _bound("is too long: at most {} characters"),
     "pattern": _bound("must match the pattern {}"),
-    "minItems": _bound("holds too few: {} at least"),
-    "maxItems": _bound("holds too many: {} at most"),
-    "minProperties": _bound("has too few fields: {} at least"),
-    "maxProperties": _bound("has too many fields: {} at most"),
-    "uniqueItems": _bound("must not hold anything twice"),
-    "anyOf": _bound("fits none of the forms that it may have"),
-    "oneOf": _bound("must fit exactly one of the forms that it may have"),
+    "minItems": _bound("has too few items: at least {}"),
+    "maxItems": _bound("has too many items: at most {}"),
+    "minProperties": _bound("has too few fields: at least {}"),
+    "maxProperties": _bound("has too many fields: at most {}"),
+    "uniqueItems": _bound("must not contain duplicates"),
+    "anyOf": _bound("matches none of the allowed forms"),
+    "oneOf": _bound("must match exactly one of the allowed forms"),
 }

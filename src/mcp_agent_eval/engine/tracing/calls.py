@@ -20,14 +20,14 @@ _KNOWN_AS = {
     "moonshotai": "moonshot_ai",
     "xai": "x_ai",
 }
-"""Providers that the conventions call otherwise than models' names do."""
+"""Providers whose names in the conventions differ from those in model names."""
 
 
 async def completed(model: Model, request: ModelRequest) -> ModelReply:
-    """What the model answers, in a span of the call.
+    """The model's answer, within a span for the call.
 
     Raises:
-        ModelError: as the model does.
+        ModelError: as from the model.
     """
     provider, name = split(model.name)
     operation = "invoke_agent" if provider == ELSEWHERE else "chat"
@@ -86,7 +86,7 @@ def _answered(reply: ModelReply) -> Attributes:
 
 
 def _as_parts(message: Message) -> Json:
-    """A message of the shape that the conventions give it."""
+    """A message in the shape that the conventions define."""
     return {"role": message.role, "parts": list(_parts(message))}
 
 

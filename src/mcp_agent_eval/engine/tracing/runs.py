@@ -14,18 +14,18 @@ from mcp_agent_eval.types import Run
 _MOST = 10_000
 _NO_VERDICT = "no_verdict"
 _INTERRUPTED = "interrupted"
-"""How an attempt ended that got to tell nothing else."""
+"""The outcome of an attempt that recorded none."""
 
 
 class Origins:
-    """In which span of this process a run was started: mostly that of a tool call, which may be long over when the
-    run goes on. Only what is traced is remembered, and of that the newest."""
+    """Remembers the span in which this process started a run: usually that of a tool call, which may be over long
+    before the run is. Only traced starts are kept, and only the newest."""
 
     def __init__(self) -> None:
         self._spans: dict[str, SpanContext] = {}
 
     def here(self) -> Callable[[str], None]:
-        """Takes ids of runs that are started in the span that is current now, also from another thread."""
+        """A function that takes the ids of runs started in the current span; it may be called from another thread."""
         span = get_current_span().get_span_context()
 
         def remember(run_id: str) -> None:
@@ -59,7 +59,7 @@ def run_span(run: Run, attempt: int, origin: Sequence[Link], *, with_text: bool)
 
 
 def tell_outcome(outcome: Outcome) -> Outcome:
-    """Write into the current span what its run came to."""
+    """Write the run's outcome into the current span."""
     span = get_current_span()
     if span.is_recording():
         span.set_attributes(_settled(outcome))
@@ -85,7 +85,7 @@ def _settled(outcome: Outcome) -> Attributes:
 
 
 def _failure(outcome: Outcome) -> str:
-    """A run whose conversation went well fails only for want of a verdict."""
+    """The error type of a run. If its conversation went well, it can only fail for lack of a verdict."""
     if outcome.termination_reason != "error":
         return _NO_VERDICT
     return outcome.end_detail or outcome.termination_reason

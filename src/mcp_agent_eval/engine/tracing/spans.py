@@ -1,8 +1,8 @@
 """Spans of OpenTelemetry, as all parts of the engine make them.
 
-Names and attributes are those of the conventions for generative AI where these have one, and `agent_eval.*` where
-they have none; docs/tracing.md lists them. Only the API is used, so spans cost next to nothing until something in
-this process takes them. What was said stands in no span unless the user wants it there.
+Names and attributes follow the conventions for generative AI where these define one, and are `agent_eval.*`
+otherwise; docs/tracing.md lists them. Only the API is used, so spans cost next to nothing until something in this
+process collects them. Spans contain no conversation text unless the user enables it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TRACED = create_key("mcp-agent-eval run")
 
 
 class _Traced(NamedTuple):
-    """The run that goes on, and whether its spans may hold what was said."""
+    """The current run, and whether its spans may contain conversation text."""
 
     run_id: str
     with_text: bool
@@ -34,8 +34,8 @@ class _Traced(NamedTuple):
 
 @contextmanager
 def spans_of_run(run_id: str, *, with_text: bool) -> Generator[None]:
-    """Spans within are of this run and of nothing else: what happened to be going on when a worker began its work
-    is no part of its runs."""
+    """Within the block, spans belong only to this run: whatever was in progress when the worker started is not part
+    of its runs."""
     token = attach(set_value(_TRACED, _Traced(run_id, with_text), Context()))
     try:
         yield
@@ -44,7 +44,7 @@ def spans_of_run(run_id: str, *, with_text: bool) -> Generator[None]:
 
 
 def shows_text() -> bool:
-    """Whether the current spans may hold what was said."""
+    """Whether the current spans may contain conversation text."""
     traced = _traced()
     return traced is not None and traced.with_text
 
@@ -53,7 +53,7 @@ def shows_text() -> bool:
 def open_span(
     name: str, attributes: Attributes, *, kind: SpanKind = SpanKind.INTERNAL, links: Sequence[Link] = ()
 ) -> Generator[Span]:
-    """A span that tells of an error by its kind. What a foreign exception says may quote a conversation."""
+    """A span that reports an error by its kind. The message of a foreign exception may quote a conversation."""
     if traced := _traced():
         attributes["gen_ai.conversation.id"] = traced.run_id
     with _tracer.start_as_current_span(
@@ -78,7 +78,7 @@ def tell_failure(span: Span, kind: str, message: str | None = None) -> None:
 
 
 def as_json(value: object) -> str:
-    """A value that attributes cannot hold, as text."""
+    """A value that attributes cannot contain, as text."""
     return json.dumps(value, ensure_ascii=False)
 
 

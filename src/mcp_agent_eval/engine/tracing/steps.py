@@ -1,4 +1,4 @@
-"""The spans of what a run consists of, but for model calls: turns, tools and verdicts."""
+"""The spans of a run's parts other than model calls: turns, tools and verdicts."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from mcp_agent_eval.types import AssertionResult, ModelRole, ToolUse
 
 @contextmanager
 def turn_span(role: ModelRole, number: int) -> Generator[None]:
-    """One side's turn with all that it takes; `number` is that of the first row that comes of it."""
+    """One side's turn with everything in it; `number` is that of its first row."""
     with open_span(f"turn {role}", {"agent_eval.role": role, "agent_eval.turn": number}):
         yield
 
 
 def tell_recalled() -> None:
-    """Write into the span of a turn that an earlier attempt has paid for it."""
+    """Write into a turn's span that an earlier attempt paid for it."""
     get_current_span().set_attribute("agent_eval.recalled", True)
 
 
@@ -40,7 +40,7 @@ def tool_span(call: ToolCall) -> Generator[None]:
 
 
 def tell_use(use: ToolUse) -> ToolUse:
-    """Write into the current span what its tool came to."""
+    """Write the tool's outcome into the current span."""
     span = get_current_span()
     if span.is_recording():
         span.set_attribute("agent_eval.mocked", bool(use.mocked))
@@ -53,7 +53,7 @@ def tell_use(use: ToolUse) -> ToolUse:
 
 @contextmanager
 def judge_span(name: str) -> Generator[None]:
-    """A verdict by a model, with the calls that it takes; `name` is the type of the assertion."""
+    """A verdict by a model, with its calls; `name` is the type of the assertion."""
     with open_span("judge", {"gen_ai.evaluation.name": name}):
         yield
 

@@ -1,6 +1,6 @@
-"""How a noun is written in a file: references by name, without ids and times, without what is the default anyway.
+"""How a noun is written in a file: references by name, without ids, times or default values.
 
-Two nouns that are written alike are alike; that is how `load` knows what to leave alone.
+Two nouns that are written the same are the same; that is how `load` knows what is unchanged.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ SECTIONS: Mapping[str, Kind] = {
     "suites": "suite",
     "cases": "case",
 }
-"""In the order in which they can be made: nothing refers to what comes after it."""
+"""In an order in which they can be created: nothing refers to a later kind."""
 
 
 class Reference(NamedTuple):
-    """A field that refers to others: as it is written in a file, the draft's field, and the kind it refers to."""
+    """A field that refers to other nouns: its name in a file, the draft's field, and the kind it refers to."""
 
     written: str
     field: str
@@ -47,21 +47,21 @@ REFERENCES: Mapping[Kind, tuple[Reference, ...]] = {
 }
 
 Lookup = Callable[[Kind, str], str | None]
-"""From an id to a name, or the other way round; None for what is not known."""
+"""Maps an id to a name or the reverse; None if unknown."""
 
 
 def written_name(kind: Kind, field: str) -> str:
-    """What a field of a draft is called in a file."""
+    """The name in a file of a draft's field."""
     return next((one.written for one in REFERENCES[kind] if one.field == field), field)
 
 
 def field_name(kind: Kind, written: str) -> str:
-    """The field of a draft that is called so in a file."""
+    """The draft's field with this name in a file."""
     return next((one.field for one in REFERENCES[kind] if one.written == written), written)
 
 
 def as_draft(kind: Kind, entry: Json, look_up: Lookup) -> Json:
-    """The fields of a draft out of an entry, with the names in its own fields looked up; a flow is left as it is."""
+    """The fields of a draft from an entry, with referring names looked up; a flow stays unchanged."""
     draft = {field_name(kind, name): value for name, value in entry.items()}
     for reference in REFERENCES[kind]:
         if reference.field in draft:
@@ -83,7 +83,7 @@ def names_in(kind: Kind, entry: Json) -> Iterator[tuple[Reference, Path, str]]:
 
 
 def as_entry(kind: Kind, noun: Draft, name_of: Lookup) -> Json:
-    """A noun, or a draft of one, as it is written. A reference to what has no name is left out."""
+    """A noun or draft as it is written. References without a name are left out."""
     fields = set(DRAFTS[kind].model_fields)
     body = _checked_again(kind, noun).model_dump(
         mode="json", include=fields, exclude_defaults=True, warnings=False
@@ -97,19 +97,19 @@ def as_entry(kind: Kind, noun: Draft, name_of: Lookup) -> Json:
 
 
 def _checked_again(kind: Kind, noun: Draft) -> Draft:
-    """The noun with every part of it as a model, which a store need not make. An old one may not fit any more."""
+    """The noun with all of its parts as models, which a store need not create. An old noun may no longer fit."""
     body = noun.model_dump(mode="json", include=set(DRAFTS[kind].model_fields), warnings=False)
     try:
         found = DRAFTS[kind].model_validate(body, context=TRUSTED)
     except ValidationError:
         return noun
-    # A name in the place of an id would have been taken for one, and become lower case.
+    # A name in place of an id would be treated as one and become lower case.
     return found.model_copy(update={one.field: getattr(noun, one.field) for one in REFERENCES[kind]})
 
 
 def _with_own_tools(body: Json, agent: AgentDraft, name_of: Lookup) -> Json:
-    """An agent without its shared tools, which are written elsewhere. Those that its flow does not call anyhow
-    are attached: by `tool_ids`, or as the hosted API does it, which knows no `tool_ids`."""
+    """An agent without its shared tools, which are written separately. Those not called by its flow are attached:
+    by `tool_ids`, or by the hosted API, which has no `tool_ids`."""
     shared = [tool.id for tool in agent.tools if tool.id and name_of("tool", tool.id)]
     tools = [tool for tool in cast(list[Json], body.get("tools", [])) if tool.get("id") not in shared]
     own = [{name: value for name, value in tool.items() if name != "id"} for tool in tools]
@@ -121,7 +121,7 @@ def _with_own_tools(body: Json, agent: AgentDraft, name_of: Lookup) -> Json:
 
 
 def _assertion(assertion: Json) -> Json:
-    """An assertion is stored as it was given, and may therefore hold what says nothing."""
+    """Drop an assertion's empty fields: it is stored as it was given."""
     told = {name: _number(value) for name, value in assertion.items() if value is not None}
     return {name: value for name, value in told.items() if name != "weight" or value != 1}
 
@@ -131,7 +131,7 @@ def _number(value: object) -> object:
 
 
 def _referring(kind: Kind, body: Json, name_of: Lookup) -> Json:
-    """The body with names in the place of ids."""
+    """The body with names in place of ids."""
     references = {one.field: one for one in REFERENCES[kind]}
     entry: Json = {}
     for field, value in body.items():
@@ -143,7 +143,7 @@ def _referring(kind: Kind, body: Json, name_of: Lookup) -> Json:
 
 
 def _looked_up(value: object, kind: Kind, look_up: Lookup) -> object:
-    """A reference, or a list of them, looked up; what is not known is left out."""
+    """A reference or a list of them, looked up; unknown ones are left out."""
     if isinstance(value, list):
         names = cast(list[object], value)
         found = [look_up(kind, one) if isinstance(one, str) else one for one in names]

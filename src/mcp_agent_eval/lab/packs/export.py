@@ -1,4 +1,4 @@
-"""A store written down as a pack: the same store always gives the same text, and loading it back changes nothing."""
+"""Writes a store as a pack: the same store always gives the same text, and loading it back changes nothing."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ N = TypeVar("N", bound=Noun)
 
 
 async def export(backend: Backend, suites: Collection[str] | None = None) -> Json:
-    """Everything, or the suites of these names with all that they need, by section and then by name.
+    """Everything, or the suites with these names and all that they need, by section and then by name.
 
     Raises:
-        NotFound: there is no suite of such a name.
+        NotFound: there is no suite with such a name.
         InvalidInput: a name is not unique, or a case's agent or persona was deleted; names all of them.
     """
     store = await inventory(backend)
@@ -54,7 +54,7 @@ def _everything(store: Inventory) -> _Chosen:
 
 
 def _needed(store: Inventory, names: Collection[str]) -> _Chosen:
-    """The suites of these names, their cases, and what those refer to."""
+    """The suites with these names, their cases, and what those refer to."""
     suites = [suite for name in names for suite in _suites(store, name)]
     ids = {suite.id for suite in suites}
     cases = [case for case in _of(store, "case", Case) if case.suite_id in ids]
@@ -82,7 +82,7 @@ def _of(store: Inventory, kind: Kind, cls: type[N]) -> list[N]:
 
 
 def _tools(store: Inventory, agents: Sequence[Agent], cases: Sequence[Case]) -> list[Noun]:
-    """The shared tools that are attached to these agents, or called by a flow."""
+    """The shared tools that are attached to these agents or called by a flow."""
     attached = {id for agent in agents for id in agent.tool_ids}
     called = [
         *(
@@ -96,7 +96,7 @@ def _tools(store: Inventory, agents: Sequence[Agent], cases: Sequence[Case]) -> 
 
 
 def _not_unique(store: Inventory, chosen: _Chosen) -> Iterator[str]:
-    """Names that would be read back as another noun, or as two."""
+    """Problems with names that would be read back as another noun, or as two."""
     for kind, nouns in chosen.items():
         for name in sorted({noun.name for noun in nouns}):
             if len(found := store.named(kind, name)) > 1:
@@ -105,10 +105,10 @@ def _not_unique(store: Inventory, chosen: _Chosen) -> Iterator[str]:
 
 
 def _incomplete(store: Inventory, chosen: _Chosen) -> Iterator[str]:
-    """Cases that refer to what was deleted, and so could not be made again."""
+    """Problems with cases that refer to deleted nouns and so could not be created again."""
     for case in chosen["case"]:
         if isinstance(case, Case):
             if not store.name_of("agent", case.agent_id):
-                yield f"The agent of the case {case.name!r} ({case.id}) was deleted. Delete the case, too."
+                yield f"The agent of the case {case.name!r} ({case.id}) was deleted. Delete the case as well."
             if not store.name_of("persona", case.persona_id):
                 yield f"The persona of the case {case.name!r} ({case.id}) was deleted. Give it another persona."

@@ -1,6 +1,6 @@
-"""Evals kept as files: what stands in them, entry by entry, and everything that keeps them from being read.
+"""Reads evals from files, entry by entry, and collects everything that keeps them from being read.
 
-Every entry knows its file and line. What an entry means, and whether it fits, is for `planning` to say.
+Every entry knows its file and line. What an entry means, and whether it is valid, is decided in `planning`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SUFFIXES = (".yaml", ".yml", ".json")
 
 
 class Problem(NamedTuple):
-    """What is wrong, and where: `file:line: path: what`, or `section[2]: path: what` where there is no file."""
+    """What is wrong, and where: `file:line: path: what`, or `section[2]: path: what` without a file."""
 
     file: str
     line: int
@@ -36,7 +36,7 @@ class Problem(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A file, or what came in another way: its name for messages, and its bytes."""
+    """A file or other input: its name for messages, and its bytes."""
 
     name: str
     content: bytes
@@ -44,7 +44,7 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One noun as it is written. `path` is where it stands in its file."""
+    """One noun as it is written. `path` is its place in the file."""
 
     kind: Kind
     file: str
@@ -58,13 +58,13 @@ class Entry:
 
     @property
     def name(self) -> str | None:
-        """Its name, if it has one that could be."""
+        """Its name, if it has a possible one."""
         name: object = self.body.get("name")
         return name if isinstance(name, str) else None
 
     @property
     def place(self) -> str:
-        """Where it stands, for a message."""
+        """Its place, for a message."""
         return f"{self.file}:{self.located.line}" if self.file else spelled(self.path)
 
     def problem(self, path: Path, text: str) -> Problem:
@@ -72,7 +72,7 @@ class Entry:
         return Problem(self.file, self.located.line_of(path), (*self.path, *path), text)
 
     def pointed_problem(self, text: str) -> Problem:
-        """The same, of a message that may begin with its path."""
+        """The same for a message that may begin with its path."""
         path, rest = pointed(text)
         return self.problem(path, rest) if path and path[0] in self.body else self.problem((), text)
 
@@ -87,7 +87,7 @@ class Pack:
 
 
 def read_files(names: Iterable[str], stdin: Callable[[], bytes]) -> Pack:
-    """What stands in these files and folders, `-` being standard input. What is wrong is among the problems."""
+    """Read these files and folders; `-` is standard input. Errors are collected as problems."""
     found = [item for name in dict.fromkeys(names) for item in _sources(name, stdin)]
     read = read_pack(dict.fromkeys(item for item in found if isinstance(item, Source)))
     missing = tuple(item for item in found if isinstance(item, Problem))
@@ -95,7 +95,7 @@ def read_files(names: Iterable[str], stdin: Callable[[], bytes]) -> Pack:
 
 
 def read_pack(sources: Iterable[Source]) -> Pack:
-    """What stands in several files. Nothing is raised: what is wrong is among the problems."""
+    """Read several files. Nothing is raised: errors are collected as problems."""
     packs = [_read(source) for source in sources]
     return Pack(
         tuple(entry for pack in packs for entry in pack.entries),
@@ -105,13 +105,13 @@ def read_pack(sources: Iterable[Source]) -> Pack:
 
 
 def pack_of(value: Json) -> Pack:
-    """A pack that stands in no file."""
+    """A pack that is not in a file."""
     problems: list[Problem] = []
     return Pack(tuple(_entries("", plain(value), problems)), tuple(problems))
 
 
 def _sources(name: str, stdin: Callable[[], bytes]) -> Iterator[Source | Problem]:
-    """A file, the files of a folder, or what says why there are none."""
+    """A file, the files of a folder, or the problem why there are none."""
     if name == "-":
         yield Source("<stdin>", stdin())
         return
@@ -137,8 +137,8 @@ def _unreadable(name: str, exc: OSError) -> Problem:
 
 
 def _files_in(path: File) -> list[File]:
-    """A file, or the files of a folder that evals can stand in, by name; hidden ones are left alone. A link that
-    leads nowhere is one of them: what it should lead to is missed."""
+    """A file, or a folder's files that may contain evals, by name, without hidden ones. Broken links are included,
+    so that their missing targets are reported."""
     if not path.is_dir():
         return [path]
     return sorted(
@@ -161,7 +161,7 @@ def _read(source: Source) -> Pack:
 
 
 def _reader(name: str, text: str) -> Callable[[str], tuple[Located, list[Fault]]]:
-    """By the suffix; what has none of ours is JSON if it looks like it, as what comes over a pipe may be."""
+    """Read by suffix; input without one of ours, such as from a pipe, is JSON if it looks like it."""
     suffix = File(name).suffix.lower()
     if suffix == ".json" or (suffix not in _SUFFIXES and text.lstrip().startswith("{")):
         return read_json
@@ -182,7 +182,7 @@ def _decoded(content: bytes) -> str:
 
 
 def _entries(file: str, whole: Located, problems: list[Problem]) -> Iterator[Entry]:
-    """The entries of a file; what is none of them goes to the problems."""
+    """The entries of a file; anything else becomes a problem."""
     if not isinstance(whole.value, dict):
         problems.append(Problem(file, whole.line, (), f"is {_what(whole.value)}. {_SHAPE}"))
         return
@@ -190,7 +190,7 @@ def _entries(file: str, whole: Located, problems: list[Problem]) -> Iterator[Ent
         if section not in SECTIONS:
             problems.append(Problem(file, part.line, (section,), f"there is no such section. {_SHAPE}"))
         elif part.value is not None and not isinstance(part.value, list):
-            text = f"must be a list of {section}, and is {_what(part.value)}."
+            text = f"must be a list of {section}, but is {_what(part.value)}."
             problems.append(Problem(file, part.line, (section,), text))
         else:
             yield from _section(file, section, part, problems)
@@ -202,7 +202,7 @@ def _section(file: str, section: str, part: Located, problems: list[Problem]) ->
         if isinstance(located.value, dict):
             yield Entry(SECTIONS[section], file, path, located)
         else:
-            text = f"must be a mapping of fields, and is {_what(located.value)}."
+            text = f"must be a mapping of fields, but is {_what(located.value)}."
             problems.append(Problem(file, located.line, path, text))
 
 
@@ -210,7 +210,7 @@ def _what(value: object) -> str:
     """A kind of value, in words."""
     if value is None:
         return "empty"
-    words: dict[type[object], str] = {dict: "a mapping", list: "a list", str: "a text", bool: "a truth value"}
+    words: dict[type[object], str] = {dict: "a mapping", list: "a list", str: "a string", bool: "a boolean"}
     return words.get(type(value), "a number")
 
 

@@ -1,6 +1,6 @@
-"""The tools that the nodes of a flow call: in a store by id or name, in a file by name.
+"""The tools that a flow's nodes call: in a store by id or name, in a file by name.
 
-A name that one of the agent's own tools has means that tool, and so does not stand for a shared one.
+The name of one of the agent's own tools means that tool, not a shared one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from mcp_agent_eval.types import Json, Kind
 
 
 def with_flow_tools(kind: Kind, body: Json, look_up: Callable[[str], str | None]) -> Json:
-    """The fields of a noun, with each tool that its flow calls looked up; what is not known stays as it is."""
+    """The fields of a noun, with each tool that its flow calls looked up; unknown ones stay unchanged."""
     if kind == "agent":
         return _swapped(body, look_up)
     overrides: object = body.get("agent_overrides")
@@ -22,7 +22,7 @@ def with_flow_tools(kind: Kind, body: Json, look_up: Callable[[str], str | None]
 
 
 def flow_tools_in(kind: Kind, body: Json) -> list[str]:
-    """What the flow of a noun calls, but for the agent's own tools."""
+    """The tools that a noun's flow calls, except the agent's own."""
     called: list[str] = []
     with_flow_tools(kind, body, called.append)
     return called
@@ -47,7 +47,7 @@ def _swapped(agent: Json, look_up: Callable[[str], str | None]) -> Json:
 
 
 def _names(tools: object) -> Iterator[str]:
-    """The names of tools as anybody may write them."""
+    """The names of tools in unchecked input."""
     for tool in cast(list[object], tools) if isinstance(tools, list) else []:
         if isinstance(tool, dict):
             record = cast(Json, tool)

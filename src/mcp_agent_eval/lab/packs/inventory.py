@@ -1,4 +1,4 @@
-"""Everything that a backend keeps, by id and by name, as it stands at one moment."""
+"""Everything that a backend stores, by id and by name, at one moment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PAGE = 100
 
 
 class Inventory:
-    """Nouns that are in use, in the order in which the backend lists them."""
+    """Existing nouns, in the order in which the backend lists them."""
 
     def __init__(self, nouns: Mapping[Kind, Mapping[str, Noun]]) -> None:
         self._by_id = nouns
@@ -27,7 +27,7 @@ class Inventory:
         return list(self._by_id[kind].values())
 
     def named(self, kind: Kind, name: str) -> list[Noun]:
-        """The nouns of just this name. More than one is possible."""
+        """The nouns with exactly this name. There may be more than one."""
         return self._by_name[kind].get(name, [])
 
     def names(self, kind: Kind) -> list[str]:
@@ -35,18 +35,18 @@ class Inventory:
         return list(self._by_name[kind])
 
     def name_of(self, kind: Kind, id: str) -> str | None:
-        """The name behind an id; None for what is not there, or not any more."""
+        """The name for an id; None if it does not exist or was deleted."""
         noun = self._by_id[kind].get(id)
         return noun.name if noun else None
 
 
 async def inventory(backend: Backend) -> Inventory:
-    """Everything that is in use now."""
+    """Everything that currently exists."""
     return Inventory({kind: await _all(backend, kind) for kind in NOUNS})
 
 
 async def _all(backend: Backend, kind: Kind) -> dict[str, Noun]:
-    """The nouns of a kind by id: a noun that a change of the list shows twice counts once."""
+    """The nouns of a kind by id, so that one listed twice because the list changed counts once."""
     found: dict[str, Noun] = {}
     page = await _page(backend, kind, 0)
     while page.data:

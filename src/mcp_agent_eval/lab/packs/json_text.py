@@ -1,6 +1,6 @@
-"""JSON as the standard library reads it, with the line of every value; and written for people to read.
+"""Reads JSON like the standard library, but with the line of every value, and writes it for people.
 
-YAML's rules are not exact enough to read JSON by: tabs and long names of fields are errors there, for instance.
+A YAML reader will not do for JSON: for example, tabs and long field names are errors there.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def read_json(text: str) -> tuple[Located, list[Fault]]:
-    """The value, and what is wrong with it although it could be read.
+    """The value, and its problems that did not prevent reading it.
 
     Raises:
-        Unreadable: the text is no JSON.
+        Unreadable: the text is not JSON.
     """
     reader = _Reader(text)
     whole = reader.read()
@@ -40,13 +40,13 @@ def read_json(text: str) -> tuple[Located, list[Fault]]:
 
 
 def write_json(value: object) -> str:
-    """A value as JSON that ends in a line break. Half a character, which no file can hold, becomes an escape."""
+    """A value as JSON, ending in a line break. A lone surrogate, which a file cannot contain, becomes an escape."""
     text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
     return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
 
 
 class _Reader:
-    """Walks over objects and arrays; every other value is the standard library's to read."""
+    """Walks objects and arrays; the standard library reads all other values."""
 
     def __init__(self, text: str) -> None:
         self.faults: list[Fault] = []
@@ -89,7 +89,7 @@ class _Reader:
         return sequence(parts, line)
 
     def _items(self, end: str, path: Path) -> Iterator[None]:
-        """Comes to the beginning of each item of an object or array, and then past its end."""
+        """Move to the beginning of each item of an object or array, and finally past its end."""
         if len(path) >= MOST_LEVELS:
             raise self._wrong(f"is nested more than {MOST_LEVELS} levels deep.")
         self._at += 1
@@ -129,7 +129,7 @@ class _Reader:
         raise self._wrong(f"there is no number {name}.")
 
     def _next(self) -> str:
-        """The next character that is no space, or nothing at the end."""
+        """The next character that is not whitespace, or nothing at the end."""
         if found := _SPACE.match(self._text, self._at):
             self._at = found.end()
         return self._text[self._at : self._at + 1]
@@ -138,4 +138,4 @@ class _Reader:
         return bisect_right(self._breaks, self._at) + 1
 
     def _wrong(self, text: str) -> Unreadable:
-        return Unreadable(self._line(), f"is no JSON: {text}")
+        return Unreadable(self._line(), f"is not JSON: {text}")

@@ -1,6 +1,6 @@
-"""A pack: agents, personas, tools, suites and cases written down together, referring to each other by name.
+"""Loads a pack: agents, personas, tools, suites and cases that refer to each other by name.
 
-Loading it is idempotent by name: what is not there is made, what differs is changed, all else is left alone,
+Loading is idempotent by name: missing nouns are created, different ones are updated, all others are left unchanged,
 and nothing is ever deleted.
 """
 
@@ -26,7 +26,7 @@ Ids = dict[Kind, dict[str, str]]
 
 
 class Outcome(NamedTuple):
-    """What became of an entry. `fields` are those that were changed."""
+    """The outcome of an entry. `fields` are those that changed."""
 
     action: Action
     kind: Kind
@@ -40,12 +40,12 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What was done, or would be done, in this order."""
+    """What was done, or would be done, in order."""
 
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
 
     def names(self, action: Action) -> dict[Kind, list[str]]:
-        """What was created, updated or left unchanged: names by kind."""
+        """The nouns created, updated or left unchanged: names by kind."""
         found: dict[Kind, list[str]] = {}
         for outcome in self.outcomes:
             if outcome.action == action:
@@ -53,12 +53,12 @@ class Loaded:
         return found
 
     def in_words(self) -> list[str]:
-        """What changed, one noun a line."""
+        """The changes, one noun per line."""
         return [str(outcome) for outcome in self.outcomes if outcome.action != "unchanged"]
 
 
 class LoadFailed(InvalidInput):
-    """A pack could not be loaded, or not all of it: what is wrong where, and what was written nevertheless."""
+    """A pack could not be loaded, or only in part: what is wrong, and what was written anyway."""
 
     def __init__(self, problems: Sequence[Problem], done: Loaded | None = None) -> None:
         self.problems = list(problems)
@@ -67,21 +67,22 @@ class LoadFailed(InvalidInput):
 
 
 async def load(backend: Backend, pack: Pack, *, dry_run: bool = False) -> Loaded:
-    """Make the store hold what a pack says.
+    """Bring the store to the state of a pack.
 
     Raises:
-        LoadFailed: something does not fit. What can be seen without the backend's own checks is seen before anything
-            is written; what the backend refuses is left out, with all that refers to it, and the rest is written.
+        LoadFailed: something is wrong. Problems that can be found without the backend's own checks are found before
+        anything is written; entries that the backend refuses are left out with all that refer to them, and the rest
+        is written.
     """
     loaded, _ = await _load(backend, pack, dry_run=dry_run)
     return loaded
 
 
 async def load_pack(backend: Backend, pack: Json) -> Ids:
-    """Load a pack that stands in no file; ids by kind and name.
+    """Load a pack that is not in a file; return ids by kind and name.
 
     Raises:
-        LoadFailed: an entry does not fit, or refers to a name that is nowhere defined; says where.
+        LoadFailed: an entry is wrong, or refers to a name that is not defined; says where.
     """
     _, ids = await _load(backend, pack_of(pack))
     return ids
@@ -107,7 +108,7 @@ def _outcome(step: Step) -> Outcome:
 
 
 class _Loading:
-    """Takes the steps of a plan, one after the other. After a failure that is no entry's fault it takes no more."""
+    """Takes the steps of a plan one after the other. It stops after a failure that is not an entry's fault."""
 
     def __init__(self, backend: Backend, store: Inventory) -> None:
         self.problems: list[Problem] = []
@@ -119,7 +120,7 @@ class _Loading:
         self._is_over = False
 
     async def take(self, step: Step) -> None:
-        """Write what an entry says, unless that is there already."""
+        """Write an entry, unless it is already stored."""
         if self._is_over or self._waits_for_what_failed(step):
             self._failed.add((step.entry.kind, step.draft.name))
             return
@@ -136,7 +137,7 @@ class _Loading:
     def _waits_for_what_failed(self, step: Step) -> bool:
         for reference, path, name in names_in(step.entry.kind, step.entry.body):
             if (reference.kind, name) in self._failed:
-                text = f"was not tried, since the {reference.kind} {name!r} failed."
+                text = f"was skipped, since the {reference.kind} {name!r} failed."
                 self.problems.append(step.entry.problem(path, text))
                 return True
         return False
@@ -153,7 +154,7 @@ class _Loading:
         return await patiently(lambda: self._backend.update(kind, id, changes))
 
     def _id(self, kind: Kind, name: str) -> str | None:
-        """The id behind a name: of what was just loaded, else of what was there before."""
+        """The id for a name: of a noun just loaded, else of one that existed before."""
         if id := self.ids[kind].get(name):
             return id
         found = self._store.named(kind, name)
@@ -161,14 +162,14 @@ class _Loading:
 
 
 def _changes(step: Step, draft: Json) -> Json:
-    """The fields that differ. What the entry does not name becomes the default again."""
+    """The fields that differ. Fields missing from the entry are reset to the default."""
     fields = [field_name(step.entry.kind, written) for written in step.changed]
     defaults = step.draft.model_dump(mode="json", include=set(fields))
     return {field: draft.get(field, defaults[field]) for field in fields}
 
 
 def _refusals(entry: Entry, exc: EvalError) -> Iterator[Problem]:
-    """What the backend said, at the place that it spoke of. Of a flow it says everything that is wrong."""
+    """The backend's problems, each at its place; for a flow, all of them."""
     issues: list[Json] = exc.as_dict().get("issues") or []
     if not issues:
         yield entry.pointed_problem(f"{exc.message} {exc.hint}" if exc.hint else exc.message)
@@ -179,7 +180,7 @@ def _refusals(entry: Entry, exc: EvalError) -> Iterator[Problem]:
 
 
 def _node(entry: Entry, id: object) -> Path:
-    """Where a node of a flow stands in an entry."""
+    """The place of a flow's node in an entry."""
     overridden: Path = () if entry.kind == "agent" else ("agent_overrides",)
     flow: Path = (*overridden, "flow_config")
     nodes = entry.located.at((*flow, "nodes"))

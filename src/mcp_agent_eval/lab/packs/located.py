@@ -1,6 +1,6 @@
-"""Values out of a file that know where they stand, so that what is wrong with one of them can be pointed at.
+"""Values from a file that know their place, so that problems can be located.
 
-Nothing here knows what the values mean, or in which notation they were written.
+Nothing here knows what the values mean or in which notation they were written.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple, cast
 
 Step = str | int
 Path = tuple[Step, ...]
-"""From a value into it: names of fields and positions in lists."""
+"""A path into a value: field names and list positions."""
 
 MOST_VALUES = 1_000_000
 MOST_LEVELS = 100
@@ -20,7 +20,7 @@ TOO_LARGE = "a number is too large."
 
 
 class Fault(NamedTuple):
-    """What is wrong in a text: on which line, counted from 1, at which value, and what."""
+    """A problem in a text: its line, counted from 1, its path, and what is wrong."""
 
     line: int
     path: Path
@@ -28,7 +28,7 @@ class Fault(NamedTuple):
 
 
 class Unreadable(Exception):
-    """A text that says nothing at all, because of this fault."""
+    """A text that cannot be read at all, because of this fault."""
 
     def __init__(self, line: int, text: str) -> None:
         super().__init__(text)
@@ -37,9 +37,9 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A JSON value with the line on which it, or the name of its field, begins; 0 where there are no lines.
+    """A JSON value with the line on which it, or its field's name, begins; 0 without lines.
 
-    `size` and `levels` count what is in it as often as it is referred to.
+    `size` and `levels` count aliased content each time.
     """
 
     value: object
@@ -56,7 +56,7 @@ class Located:
         return found
 
     def line_of(self, path: Path) -> int:
-        """The line of the value at a path, or of the nearest one around it that is there."""
+        """The line of the value at a path, or of the nearest enclosing one that exists."""
         found = self
         for step in path:
             if step not in found.parts:
@@ -84,7 +84,7 @@ def _whole(value: object, parts: Mapping[Step, Located], line: int) -> Located:
 
 
 def reject_monsters(whole: Located) -> None:
-    """Refuse what is small as a text and endless as a value, as aliases of aliases are. Raises Unreadable."""
+    """Refuse a small text that expands into a huge value, like aliases of aliases. Raises Unreadable."""
     if whole.size > MOST_VALUES:
         raise Unreadable(whole.line, f"holds more than {MOST_VALUES:,} values, aliases counted each time.")
     if whole.levels > MOST_LEVELS:
@@ -92,7 +92,7 @@ def reject_monsters(whole: Located) -> None:
 
 
 def plain(value: object) -> Located:
-    """A value that stands in no file."""
+    """A value that is not in a file."""
     if isinstance(value, dict):
         return mapping({name: plain(part) for name, part in cast(dict[str, object], value).items()}, 0)
     if isinstance(value, list):

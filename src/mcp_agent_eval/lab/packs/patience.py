@@ -1,4 +1,4 @@
-"""Waiting for an API that takes so many requests a minute, for work that nobody expects an answer from at once."""
+"""Waits for an API with a rate limit, for work that need not be answered at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 async def patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """What a call returns, made again after a pause whenever the limit was used up.
+    """The result of a call, retried after a pause whenever the limit was used up.
 
     Raises:
         RateLimited: it still was after ten pauses: others use the same key.
@@ -29,6 +29,6 @@ async def patiently(call: Callable[[], Awaitable[T]]) -> T:
             return await call()
         except RateLimited as exc:
             seconds = max(_LEAST, _MINUTE if exc.retry_after is None else exc.retry_after)
-            _log.warning("%s Going on in %.0f seconds.", exc.message, seconds)
+            _log.warning("%s Continuing in %.0f seconds.", exc.message, seconds)
             await anyio.sleep(seconds)
     return await call()

@@ -1,6 +1,6 @@
-"""What loading a pack would change: each entry is checked, found again in the store by its name, and compared.
+"""Plans what loading a pack would change: each entry is checked, looked up in the store by name, and compared.
 
-Nothing is written here, so that all that can be said without the backend's own checks is said before anything is.
+Nothing is written here, so that all problems that need no check by the backend are reported before anything is.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _KINDS = list(SECTIONS.values())
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is to be done for an entry. `changed` are the fields that differ, as they are written."""
+    """What to do for an entry. `changed` are the fields that differ, as they are written."""
 
     entry: Entry
     draft: Draft
@@ -46,7 +46,7 @@ class Step:
 
     @property
     def action(self) -> Action:
-        """What the entry comes to."""
+        """Whether the entry will be created, updated or left unchanged."""
         if self.stored is None:
             return "created"
         return "updated" if self.changed else "unchanged"
@@ -66,7 +66,7 @@ class Plan:
 
     @property
     def problems(self) -> list[Problem]:
-        """What is wrong, file by file and from the top."""
+        """The problems, file by file from the top."""
         order = {file: n for n, file in enumerate(dict.fromkeys(problem.file for problem in self._problems))}
         order |= {file: n for n, file in enumerate(dict.fromkeys(entry.file for entry in self._pack.entries))}
         return sorted(self._problems, key=lambda problem: (order[problem.file], problem.line))
@@ -88,7 +88,7 @@ class Plan:
             yield entry.problem(("name",), text)
 
     def _unknown_names(self, entry: Entry) -> Iterator[Problem]:
-        """References to what is neither in the pack nor in the store, or there more than once."""
+        """References to names that are neither in the pack nor in the store, or in the store more than once."""
         for reference, path, name in names_in(entry.kind, entry.body):
             if (reference.kind, name) in self._places:
                 continue
@@ -108,7 +108,7 @@ class Plan:
         return Step(entry, draft, found[0], changed), list(_fixed(entry, changed))
 
     def _nothing(self, kind: Kind, name: str) -> str:
-        """The names there are, those that look like it first."""
+        """The existing names, similar ones first."""
         known = sorted({*(name for of, name in self._places if of == kind), *self._store.names(kind)})
         likely = list(dict.fromkeys([*get_close_matches(name, known), *known]))[:_SHOWN]
         more = f" and {len(known) - len(likely)} more" if len(known) > len(likely) else ""
@@ -119,7 +119,7 @@ class Plan:
 
 
 def checked(entry: Entry) -> tuple[Draft | None, list[Problem]]:
-    """The draft that an entry stands for, with names where ids will be, or everything that keeps it from being one."""
+    """The draft for an entry, with names in place of ids, or everything that is wrong with it."""
     problems = list(_ids_given(entry))
     draft = as_draft(entry.kind, entry.body, _name_itself)
     try:
@@ -134,18 +134,18 @@ def checked(entry: Entry) -> tuple[Draft | None, list[Problem]]:
 
 
 def _ids_given(entry: Entry) -> Iterator[Problem]:
-    """Ids, which mean something in one store only."""
+    """Problems with ids, which only have a meaning in one store."""
     for reference in REFERENCES[entry.kind]:
         if reference.field in entry.body:
             yield entry.problem((reference.field,), f"refer to it by its name: {reference.written}.")
     tools: object = entry.body.get("tools")
     for index, tool in enumerate(cast(list[object], tools) if isinstance(tools, list) else []):
         if isinstance(tool, dict) and cast(Json, tool).get("id") is not None:
-            yield entry.problem(("tools", index, "id"), "ids are given by the store: leave it out.")
+            yield entry.problem(("tools", index, "id"), "ids are assigned by the store: leave it out.")
 
 
 def _misfits(entry: Entry, exc: ValidationError) -> Iterator[Problem]:
-    """Every misfit. A rule about several fields may name the one it is about in its words."""
+    """Every problem. The message of a rule about several fields may name one of them."""
     for problem in exc.errors(include_url=False, include_context=False, include_input=False):
         if loc := problem["loc"]:
             path: Path = (written_name(entry.kind, str(loc[0])), *loc[1:])
@@ -155,7 +155,7 @@ def _misfits(entry: Entry, exc: ValidationError) -> Iterator[Problem]:
 
 
 def _explained(kind: Kind, type: str, message: str, path: Path) -> str:
-    """What pydantic found, in the words that a backend would use."""
+    """Pydantic's problems, in the words that a backend would use."""
     if type == "extra_forbidden":
         fields = ", ".join(written_name(kind, field) for field in DRAFTS[kind].model_fields)
         return (
@@ -174,7 +174,7 @@ def _name_itself(_: Kind, name: str) -> str:
 
 
 def _stand_in(_kind: Kind, _name: str) -> str:
-    """An id for what may not have one yet."""
+    """A placeholder id for a noun that may not have one yet."""
     return LOCAL_COMPANY
 
 
@@ -192,7 +192,7 @@ def _several(kind: Kind, found: list[Noun]) -> str:
 
 
 def _differing(kind: Kind, draft: Draft, stored: Noun, store: Inventory) -> tuple[str, ...]:
-    """The fields that are not as they are stored, as they are written."""
+    """The fields that differ from the stored ones, as they are written."""
     wanted = as_entry(kind, draft, _name_itself)
     found = as_entry(kind, stored, store.name_of)
     fields = dict.fromkeys([*wanted, *found])
@@ -209,7 +209,7 @@ def _fixed(entry: Entry, changed: tuple[str, ...]) -> Iterator[Problem]:
 
 
 def same(one: object, other: object) -> bool:
-    """Whether two JSON values are equal: a truth value is no number, and 1 and 1.0 are one number."""
+    """Whether two JSON values are equal: a boolean is not a number, and 1 equals 1.0."""
     if isinstance(one, dict) and isinstance(other, dict):
         left, right = cast(dict[str, object], one), cast(dict[str, object], other)
         return left.keys() == right.keys() and all(same(left[name], right[name]) for name in left)

@@ -1,7 +1,7 @@
-"""YAML as a way to write JSON down: read with the line of every value.
+"""Reads YAML as a notation for JSON, with the line of every value.
 
-A word without quotes is a number, a truth value or null only where it looks like one in JSON. Dates, `yes`, `no` and
-12:30 are texts: the older rules of YAML, which PyYAML follows by itself, make a truth value or a 750 of them.
+An unquoted word is a number, a boolean or null only if it looks like one in JSON. Dates, `yes`, `no` and 12:30 are
+strings: the older YAML rules, which PyYAML follows by default, turn them into booleans or 750.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 def read_yaml(text: str) -> tuple[Located, list[Fault]]:
-    """The value, and what is wrong with it although it could be read. An empty text is null.
+    """The value, and its problems that did not prevent reading it. An empty text is null.
 
     Raises:
-        Unreadable: the text is no YAML, holds several documents, or has an alias within what it stands for.
+        Unreadable: the text is not YAML, contains several documents, or has an alias within its own anchor.
     """
     builder = _Builder()
     try:
@@ -58,7 +58,7 @@ def read_yaml(text: str) -> tuple[Located, list[Fault]]:
 
 
 class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
-    """From text to nodes, with our rules for words without quotes."""
+    """From text to nodes, with our rules for unquoted words."""
 
     def __init__(self, text: str) -> None:
         Reader.__init__(self, text)
@@ -78,7 +78,7 @@ class _Builder:
 
     def build(self, node: Node, path: Path) -> Located:
         if node in self._open:
-            raise Unreadable(_line(node), "an alias stands within the very thing that it refers to.")
+            raise Unreadable(_line(node), "an alias is inside the value that it refers to.")
         if node not in self._built:
             self._open.add(node)
             self._built[node] = self._new(node, path)
@@ -97,7 +97,7 @@ class _Builder:
         return Located(None, _line(node))
 
     def _fields(self, node: MappingNode, path: Path) -> dict[str, Located]:
-        """What a mapping says itself, and before it what it merges in with `<<`."""
+        """A mapping's own fields, preceded by those that it merges in with `<<`."""
         merged: dict[str, Located] = {}
         own: dict[str, Located] = {}
         for key, value in cast(list[tuple[Node, Node]], node.value):
@@ -110,7 +110,7 @@ class _Builder:
         return merged | own
 
     def _merged(self, node: Node, path: Path) -> dict[str, Located]:
-        """The fields of a mapping, or of a list of them where the first counts most."""
+        """The fields of a mapping, or of a list of them in which earlier ones take precedence."""
         found = self.build(node, path)
         sources = [found] if isinstance(found.value, dict) else list(found.parts.values())
         if not sources or not all(isinstance(source.value, dict) for source in sources):
@@ -125,7 +125,7 @@ class _Builder:
         if isinstance(key, ScalarNode) and key.tag == f"{_TAG}str":
             return _text(key)
         shown = repr(key.value) if isinstance(key, ScalarNode) else "a list or mapping"
-        self._fault(key, path, f"the name of a field must be a text, and {shown} is none: put it in quotes.")
+        self._fault(key, path, f"the name of a field must be a string, but {shown} is not: put it in quotes.")
         return None
 
     def _scalar(self, node: ScalarNode, path: Path) -> object:
@@ -144,7 +144,7 @@ def _line(node: Node) -> int:
 
 
 def _text(node: ScalarNode) -> str:
-    """A text; what JSON writes as two escapes is one character."""
+    """A string; a character that JSON writes as two escapes is joined."""
     return _PAIR.sub(lambda found: found[0].encode("utf-16", "surrogatepass").decode("utf-16"), _raw(node))
 
 
@@ -154,7 +154,7 @@ def _raw(node: ScalarNode) -> str:
 
 def _integer(node: ScalarNode) -> int:
     if not _INTEGER.match(_raw(node)):
-        raise ValueError(f"{_raw(node)!r} is no whole number.")
+        raise ValueError(f"{_raw(node)!r} is not a whole number.")
     try:
         return int(_raw(node))
     except ValueError:
@@ -163,7 +163,7 @@ def _integer(node: ScalarNode) -> int:
 
 def _float(node: ScalarNode) -> float:
     if not _NUMBER.match(_raw(node)):
-        raise ValueError(f"{_raw(node)!r} is no number.")
+        raise ValueError(f"{_raw(node)!r} is not a number.")
     if not math.isfinite(value := float(_raw(node))):
         raise ValueError(TOO_LARGE)
     return value
@@ -208,9 +208,9 @@ def _unreadable(exc: yaml.YAMLError, text: str) -> Unreadable:
     problem = cast(yaml.MarkedYAMLError, exc)
     mark = cast(Any, problem.problem_mark or problem.context_mark)
     if text[mark.index : mark.index + 1] == "\t":
-        return Unreadable(mark.line + 1, "a tab stands where only spaces may: indent with spaces.")
+        return Unreadable(mark.line + 1, "a tab is used where only spaces are allowed: indent with spaces.")
     what = ", ".join(filter(None, (problem.context, problem.problem)))
-    return Unreadable(mark.line + 1, f"is no YAML: {what}.")
+    return Unreadable(mark.line + 1, f"is not YAML: {what}.")
 
 
 for _kind, _pattern, _first in _WORDS:

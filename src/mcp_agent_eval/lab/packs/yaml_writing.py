@@ -1,7 +1,7 @@
-"""JSON values as YAML that people like to read, and that reads back to the same values to the last character.
+"""Writes JSON values as readable YAML that reads back to exactly the same values.
 
-Texts of several lines become block scalars; what an editor or another reader of YAML could mistake, control
-characters and the rarer line breaks among it, becomes escapes in double quotes.
+Multi-line strings become block scalars; strings that an editor or another YAML reader could mistake, for example
+with control characters or rare line breaks, are escaped in double quotes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NUMBER = re.compile(r"[-+.0-9][-+._0-9a-zA-Z:]*\Z")
 
 
 def write_yaml(value: object) -> str:
-    """A value as YAML, ending in a line break; between the fields of a mapping stands an empty line."""
+    """A value as YAML, ending in a line break, with an empty line between the fields of a mapping."""
     parts = list(cast(dict[str, object], value).items()) if isinstance(value, dict) else []
     return "\n".join(_dumped({name: part}) for name, part in parts) if parts else _dumped(cast(object, value))
 
@@ -31,15 +31,15 @@ def _dumped(value: object) -> str:
 
 class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: object) -> bool:
-        """A value that stands in two places is written twice."""
+        """Write a repeated value twice, without an alias."""
         return True
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        """Lists stand deeper than the field that they belong to."""
+        """Indent lists below the field that they belong to."""
         super().increase_indent(flow, False)
 
     def analyze_scalar(self, scalar: str) -> ScalarAnalysis:
-        """Tabs, and spaces before the end of a line, are safe in a block, which PyYAML is shy of."""
+        """Allow tabs and trailing spaces in blocks, where they are safe although PyYAML avoids them."""
         analysis = super().analyze_scalar(scalar)
         if _block_holds(scalar):
             analysis.allow_block = True
@@ -47,7 +47,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _style(text: str) -> str | None:
-    """A block for several lines, a folded one for a long line, quotes with escapes where there is doubt."""
+    """A block for several lines, a folded one for a long line, quotes with escapes in case of doubt."""
     if _block_holds(text):
         return "|"
     if "\n" in text or (text and not _PLAIN.fullmatch(text)):
@@ -56,8 +56,8 @@ def _style(text: str) -> str | None:
 
 
 def _block_holds(text: str) -> bool:
-    """Whether a block keeps the text, for every reader of YAML and through an editor: neither a tab in its
-    indentation nor empty lines at its end would be safe."""
+    """Whether a block preserves the string, for every YAML reader and through an editor: a tab in its indentation
+    or empty lines at its end would not be safe."""
     is_plain = "\n" in text and _PLAIN.fullmatch(text) is not None
     return is_plain and text.lstrip(" \n")[:1] not in ("", "\t") and not text.endswith("\n\n")
 
@@ -67,5 +67,5 @@ def _represent_text(dumper: _Dumper, text: str) -> ScalarNode:
 
 
 _Dumper.add_representer(str, _represent_text)
-# Anything that looks like a number to some reader of YAML is put in quotes.
+# Anything that looks like a number to some YAML reader is quoted.
 cast(Any, _Dumper).add_implicit_resolver("tag:yaml.org,2002:number", _NUMBER, list("-+.0123456789"))

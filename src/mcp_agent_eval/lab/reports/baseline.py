@@ -1,4 +1,4 @@
-"""An earlier JSON report beside a new result: which cases changed."""
+"""Compares a new result with an earlier JSON report: which cases changed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from mcp_agent_eval.lab.reports.results import SuiteResult
 from mcp_agent_eval.lab.statistics import Tally
 
 Baseline = Mapping[str, Tally]
-"""How many runs of each case passed, by its name: ids differ from one database to the next."""
+"""How many runs of each case passed, by name: ids differ between databases."""
 
 
 class Change(NamedTuple):
-    """A case whose pass rate differs, or that is in one of the two results only."""
+    """A case whose pass rate differs, or that is in only one of the two results."""
 
     case: str
     before: Tally | None
@@ -34,7 +34,7 @@ def read_baseline(file: str) -> Baseline:
     """The cases of a report that `run-suite --json` wrote.
 
     Raises:
-        InvalidInput: there is no such file, or it is something else.
+        InvalidInput: the file does not exist or is not such a report.
     """
     try:
         report = _Report.model_validate_json(Path(file).read_bytes())
@@ -42,13 +42,14 @@ def read_baseline(file: str) -> Baseline:
         raise InvalidInput(f"The baseline {file} cannot be read: {exc.strerror}.") from None
     except ValidationError:
         raise InvalidInput(
-            f"The baseline {file} is no report of run-suite.", hint="Give a file that --json wrote."
+            f"The baseline {file} is not a report from run-suite.",
+            hint="Give a file written by run-suite --json.",
         ) from None
     return {case.case: Tally(case.passed, case.evaluated) for case in report.cases}
 
 
 def changes(before: Baseline, result: SuiteResult) -> Iterator[Change]:
-    """What differs, in the order of the cases, and last what is gone. Cases without any verdict do not count."""
+    """The differences, in the order of the cases, followed by missing cases. Cases without any verdict do not count."""
     after = {case.name: case.tally for case in result.cases}
     for name, tally in after.items():
         if tally.runs and _rate(before.get(name)) != _rate(tally):

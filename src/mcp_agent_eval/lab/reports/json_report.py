@@ -1,4 +1,4 @@
-"""Results as one JSON value, for programs: the figures, and every run as `get_run` shows it."""
+"""Reports results as one JSON value, for programs: the figures, and every run as `get_run` shows it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DIGITS = 4
 
 
 def as_json(result: SuiteResult, changes: Sequence[Change] = ()) -> Json:
-    """What docs/ci.md lists. Texts of conversations stand in fields named `untrusted_*` only."""
+    """The report described in docs/ci.md. Conversation text is only in fields named `untrusted_*`."""
     rate, interval = result.pass_rate, result.interval
     return {
         "suite": result.suite,

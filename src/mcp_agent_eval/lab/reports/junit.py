@@ -1,5 +1,5 @@
-"""Results as JUnit XML, in the form that Jenkins, GitHub's actions and GitLab all read: one test suite for each repeat,
-one test case for each run, at most one failure or error in each."""
+"""Reports results as JUnit XML, in the form that Jenkins, GitHub's actions and GitLab all read: one test suite per
+repeat, one test case per run, at most one failure or error in each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mcp_agent_eval.types import Run, SuiteRun
 from mcp_agent_eval.types.lines import visible
 
 _NEIGHBOUR = re.compile(b"##")
-"""In a build's log, ##[ would be the start of an order."""
+"""In a build log, ##[ would start a command."""
 
 
 def as_junit(result: SuiteResult) -> bytes:
@@ -42,7 +42,7 @@ def _suite(result: SuiteResult, suite_run: SuiteRun, position: int) -> Xml.Eleme
 
 
 def _repeat(result: SuiteResult, position: int) -> str:
-    """What tells the repeats of one case apart: who reads the file may know tests by their names alone."""
+    """A suffix that distinguishes the repeats of a case: readers may identify tests by name only."""
     return f" [{position + 1} of {result.repeats}]" if result.repeats > 1 else ""
 
 
@@ -88,7 +88,7 @@ def _seconds(milliseconds: int | None) -> str:
 
 
 def _keep_to_what_xml_allows(root: Xml.Element) -> None:
-    """Control characters cannot stand in XML, not even as references; the rest of escaping is the library's."""
+    """Escape control characters, which XML cannot contain even as references; the library escapes the rest."""
     for element in root.iter():
         element.text = visible(element.text) if element.text else None
         for name, value in element.attrib.items():

@@ -1,7 +1,7 @@
-"""Results as Markdown, for a comment on a pull request or the summary of a job.
+"""Reports results as Markdown, for a comment on a pull request or the summary of a job.
 
-Whatever comes from elsewhere stands in code, in lines or blocks whose fence is longer than any run of backticks in
-them: there it can be no link, no picture, no mention of anybody, and no Markdown of ours.
+Foreign text is put in code spans or blocks whose fence is longer than any run of backticks in them: there it cannot
+become a link, a picture, a mention or our own Markdown.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mcp_agent_eval.lab.reports.texts import for_a_log, one_line
 from mcp_agent_eval.lab.reports.wording import figures, headline
 
 MOST_CHARACTERS = 60_000
-"""GitHub takes 65,536 in a comment."""
+"""GitHub accepts 65,536 characters in a comment."""
 
 _MOST_ROWS = 200
 _MOST_OF_A_NAME = 120
@@ -24,8 +24,7 @@ _BACKTICKS = re.compile("`+")
 
 
 def as_markdown(result: SuiteResult, changes: Sequence[Change] = ()) -> str:
-    """A heading with the outcome, a table of the cases, and why those that are not good are not: as many of these as
-    fit."""
+    """A heading with the outcome, a table of the cases, and the reasons for failures: as many as fit."""
     parts = [
         f"## {code(result.suite)}: {result.outcome}",
         headline(result),
@@ -38,7 +37,7 @@ def as_markdown(result: SuiteResult, changes: Sequence[Change] = ()) -> str:
 
 
 def code(text: str) -> str:
-    """A text as a line of code that it cannot end."""
+    """A text as a code span that it cannot close."""
     line = one_line(text, _MOST_OF_A_NAME) or "?"
     ticks = "`" * (_longest(line) + 1)
     edge = " " if line.startswith("`") or line.endswith("`") else ""
@@ -46,7 +45,7 @@ def code(text: str) -> str:
 
 
 def block(lines: Sequence[str]) -> str:
-    """Lines as a block of code that they cannot end."""
+    """Lines as a code block that they cannot close."""
     text = "\n".join(lines)
     fence = "`" * max(3, _longest(text) + 1)
     return f"{fence}text\n{text}\n{fence}"
@@ -71,7 +70,7 @@ def _row(case: CaseResult) -> str:
 
 
 def _cell(text: str) -> str:
-    """A bar ends a cell, in code as well, but for one behind a backslash."""
+    """Escape bars: one ends a cell, even in code, unless it follows a backslash."""
     return code(text).replace("|", "\\|")
 
 
@@ -88,7 +87,7 @@ def _failures(result: SuiteResult) -> Iterator[str]:
 
 
 def _fitting(parts: list[str], failures: list[str]) -> list[str]:
-    """As many of the failures as there is room for, and how many there are beside them."""
+    """As many failures as there is room for, and the number of the others."""
     room = MOST_CHARACTERS - sum(len(part) + 2 for part in parts)
     for position, failure in enumerate(failures):
         room -= len(failure) + 2

@@ -1,4 +1,4 @@
-"""Why a run did not pass, in lines: for a terminal, for JUnit and for Markdown."""
+"""Explains why a run did not pass, in lines for a terminal, JUnit and Markdown."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _NO_VERDICT = {
 
 
 def reasons(run: Run) -> list[str]:
-    """Each failed assertion with its reason, and the places in the transcript that show it; or why there is no
-    verdict. Texts from the conversation stand in it, each on a line of its own, without any control character."""
+    """Each failed assertion with its reason and the places in the transcript that show it; or why there is no
+    verdict. Conversation text is included, each piece on its own line and without control characters."""
     kind = verdict(run)
     if kind in _NO_VERDICT:
         return [_NO_VERDICT[kind]]

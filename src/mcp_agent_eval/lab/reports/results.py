@@ -1,7 +1,7 @@
-"""What a suite came to in one or more repeats: case by case, the rate, and whether that is enough.
+"""The result of a suite in one or more repeats: case by case, the pass rate, and whether that is enough.
 
-A run that could not be evaluated says nothing about the agent. It counts for no side, and the outcome is decided only
-where it would not matter how such runs had ended.
+A run that could not be evaluated says nothing about the agent. It counts for neither side, and the outcome is
+decided only if it does not depend on how such runs would have ended.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mcp_agent_eval.lab.statistics import Interval, Tally, interval_of, rate_of
 from mcp_agent_eval.types import Json, Run, SuiteRun
 
 Verdict = Literal["passed", "failed", "errored", "cancelled", "unfinished"]
-"""`errored`: it broke, or no judge judged it."""
+"""A verdict; `errored` means that the run broke or was not judged."""
 
 Outcome = Literal["passed", "failed", "undecided"]
 
@@ -23,7 +23,7 @@ VERDICTS: tuple[Verdict, ...] = ("passed", "failed", "errored", "cancelled", "un
 
 
 def verdict(run: Run) -> Verdict:
-    """What a run counts as. Where a stub stood in for the judge, our own judge's verdict is the one that counts."""
+    """What a run counts as. If a stub stood in for the judge, our own judge's verdict counts."""
     if not run.is_final:
         return "unfinished"
     if run.status != "completed":
@@ -36,18 +36,18 @@ def verdict(run: Run) -> Verdict:
 
 
 def score(run: Run) -> float | None:
-    """The score that belongs to the verdict."""
+    """The score that goes with the verdict."""
     return run.local_evaluation.score if run.local_evaluation else run.score
 
 
 def case_name(run: Run) -> str:
-    """The name of a run's case, or what else it is known by."""
+    """The name of a run's case, or else an id."""
     return run.case.name if run.case else run.case_id or run.id
 
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """A case with its runs, one for each repeat that was started. `name` is its own among those of the suite."""
+    """A case with its runs, one per repeat started. `name` is unique within the suite."""
 
     case_id: str | None
     name: str
@@ -70,7 +70,7 @@ class CaseResult:
         return self.tally.passed == len(self.runs)
 
     def in_words(self) -> str:
-        """`3 of 5 passed`, of the runs that have a verdict."""
+        """`3 of 5 passed`, of the runs with a verdict."""
         passed, runs = self.tally
         more = f", {self.undecided} without a verdict" if self.undecided else ""
         return f"{passed} of {runs} passed{more}"
@@ -78,8 +78,8 @@ class CaseResult:
 
 @dataclass(frozen=True)
 class SuiteResult:
-    """A suite's repeats. `size` is how many cases it has, `fail_under` is in percent, and `seconds` what everything
-    took. `stopped` says why whoever ran it cut it short, if that happened."""
+    """A suite's repeats. `size` is its number of cases, `fail_under` is in percent, and `seconds` is the total
+    duration. `stopped` says why the caller cut it short, if so."""
 
     suite_id: str
     suite: str
@@ -93,12 +93,12 @@ class SuiteResult:
 
     @cached_property
     def cases(self) -> list[CaseResult]:
-        """Its cases, in their order."""
+        """Its cases, in order."""
         return list(_cases(self.suite_runs))
 
     @cached_property
     def counts(self) -> dict[Verdict, int]:
-        """How many runs there are of each verdict."""
+        """The number of runs with each verdict."""
         verdicts = [verdict(run) for run in self.runs]
         return {kind: verdicts.count(kind) for kind in VERDICTS}
 
@@ -114,13 +114,13 @@ class SuiteResult:
 
     @property
     def planned(self) -> int:
-        """How many runs there were to be, those included that were never started."""
+        """The planned number of runs, including those never started."""
         started = sum(suite_run.total_runs for suite_run in self.suite_runs)
         return started + (self.repeats - len(self.suite_runs)) * self.size
 
     @property
     def outcome(self) -> Outcome:
-        """`passed` or `failed` where that is certain, whatever the runs without a verdict would have come to."""
+        """`passed` or `failed` if that is certain regardless of the runs without a verdict."""
         wanted = self.fail_under * self.planned
         if not self.runs:
             return "undecided"
@@ -130,7 +130,7 @@ class SuiteResult:
 
     @property
     def stops(self) -> list[str]:
-        """Why it was not carried out to its end, if it was not: whoever ran it, or a budget."""
+        """Why it did not run to its end, if it did not: stopped by the caller, or by a budget."""
         return [why for why in (self.stopped, *(one.stopped for one in self.suite_runs)) if why]
 
     @property
@@ -140,7 +140,7 @@ class SuiteResult:
 
     @property
     def interval(self) -> Interval | None:
-        """Where the pass rate of cases like these lies."""
+        """The confidence interval of the pass rate."""
         return interval_of([case.tally for case in self.cases])
 
     @property
@@ -150,12 +150,12 @@ class SuiteResult:
 
     @property
     def unpriced_models(self) -> list[str]:
-        """The models whose prices are not known."""
+        """The models whose prices are unknown."""
         return sorted({model for run in self.runs for model in run.unpriced_models})
 
 
 def _cases(suite_runs: Sequence[SuiteRun]) -> Iterator[CaseResult]:
-    """Runs of the same case together; cases that share a name have the beginning of their ids in it."""
+    """Group runs by case; cases that share a name get the beginning of their ids added."""
     runs: dict[str, list[Run]] = {}
     for suite_run in suite_runs:
         for run in suite_run.runs:

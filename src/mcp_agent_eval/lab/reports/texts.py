@@ -1,4 +1,4 @@
-"""Text of a conversation on its way to a place where characters do things: a terminal, a build log, XML, Markdown."""
+"""Makes conversation text safe for places where characters have effects: terminals, build logs, XML, Markdown."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ _MOST = 1000
 
 
 def one_line(text: str, most: int = _MOST) -> str:
-    """The same on one line, and cut where it is longer than anybody reads."""
+    """The same on one line, cut to a readable length."""
     line = " ".join(visible(text).split())
     return line if len(line) <= most else f"{line[:most]}…"
 
 
 def for_a_log(line: str) -> str:
-    """A line of ours, with text from elsewhere in it, for a terminal or the log of a build.
+    """One of our lines, with foreign text in it, for a terminal or a build log.
 
-    GitHub Actions and Azure Pipelines take ##[command] and ##vso[command] for orders wherever they stand in a line.
-    Those that have to begin a line cannot occur: every line begins with a word of ours.
+    GitHub Actions and Azure Pipelines execute ##[command] and ##vso[command] anywhere in a line. Commands that must
+    begin a line cannot occur: every line begins with our own words.
     """
     return _RUNNER_COMMAND.sub("# #", visible(line))

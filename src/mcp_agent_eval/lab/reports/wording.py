@@ -1,4 +1,4 @@
-"""The figures of a suite in sentences, the same in every report."""
+"""Words a suite's figures as sentences, the same in every report."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _OFFLINE = "offline"
 
 
 def headline(result: SuiteResult) -> str:
-    """How many runs passed, how sure that is, and what was wanted."""
+    """How many runs passed, the confidence interval, and the required rate."""
     passed, evaluated = result.counts["passed"], result.evaluated
-    wanted = f"At least {result.fail_under:g}% were wanted."
+    wanted = f"At least {result.fail_under:g}% was required."
     if result.pass_rate is None or result.interval is None:
         return f"No run could be evaluated. {wanted}"
     low, high = result.interval
@@ -23,12 +23,12 @@ def headline(result: SuiteResult) -> str:
 
 
 def figures(result: SuiteResult) -> Iterator[str]:
-    """What else there is to say, a sentence each."""
+    """Further notes, one sentence each."""
     yield from result.stops
     if missing := list(_missing(result)):
         yield f"Without a verdict: {', '.join(missing)}."
     unpriced = result.unpriced_models
-    unknown = f", without {', '.join(unpriced)}, whose prices are not known" if unpriced else ""
+    unknown = f", without {', '.join(unpriced)}, whose prices are unknown" if unpriced else ""
     yield f"Cost ${result.cost_usd:.4f}{unknown}. Took {result.seconds:.1f} seconds."
     if any(_OFFLINE in (run.agent_model, run.persona_model, run.judge_model) for run in result.runs):
         yield f"Some roles were {NOT_AN_LLM}."

@@ -1,4 +1,4 @@
-"""Numbers that a reading of a schema allows, plausible ones first."""
+"""Generates numbers that a reading of a schema allows, plausible ones first."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mcp_agent_eval.engine.tools.mocks.strings import usual_range
 
 
 def numbers(kind: str, reading: Parts, name: str, rng: Random) -> Iterator[int | float]:
-    """Multiples of the step that the schema asks for, within its bounds, and the bounds themselves."""
+    """Multiples of the schema's step within its bounds, and the bounds themselves."""
     usual = usual_range(name)
     for step in _steps(kind, reading):
         first, last = _span(usual, reading, step)
@@ -26,7 +26,7 @@ def numbers(kind: str, reading: Parts, name: str, rng: Random) -> Iterator[int |
 
 
 def _steps(kind: str, reading: Parts) -> list[Fraction]:
-    """The one step that the schema asks for; else cents, and finer where the bounds leave no room for them."""
+    """The schema's step; else cents, or finer if the bounds are too narrow for those."""
     asked = [_exact(step) for step in given(reading, "multipleOf")]
     if kind == "integer":
         asked.append(Fraction(1))
@@ -43,7 +43,7 @@ def _common_multiple(one: Fraction, other: Fraction) -> Fraction:
 
 
 def _span(usual: tuple[int, int], reading: Parts, step: Fraction) -> tuple[int, int]:
-    """The first and the last multiple to draw from: the usual ones if allowed, else those next to a bound."""
+    """The first and last multiple to draw from: the usual ones if allowed, else those next to a bound."""
     least, most = _least(reading, step), _most(reading, step)
     first = ceil(max([usual[0] / step, *least]))
     last = floor(min([usual[1] / step, *most]))

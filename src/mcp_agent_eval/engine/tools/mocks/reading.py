@@ -1,4 +1,4 @@
-"""Reading a conjunction of schemas: which keywords are given, which choices there are, what is asked of its parts."""
+"""Reads a conjunction of schemas: its keywords, its choices, and what it requires of its parts."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from mcp_agent_eval.engine.tools.mocks.strings import LONGEST, TextRules
 from mcp_agent_eval.types import Json
 
 BUDGET = 10_000
-"""Schemas and candidates that one attempt may look at, so that none takes for ever."""
+"""Most schemas and candidates per attempt, so that none takes forever."""
 TRIES = 50
-"""Numbers, or names of properties, that are drawn before another way is tried."""
+"""Numbers or property names to draw before trying another way."""
 GENEROUS_DEPTH = 3
-"""Further down only what is required, and null where that will do."""
+"""Below this depth only required properties, and null where allowed."""
 
 Parts = Sequence[Any]
 Path = tuple[str | int, ...]
 
 
 def given(parts: Parts, keyword: str) -> list[Any]:
-    """What the parts say for a keyword, those that say anything."""
+    """The values of a keyword in all parts that have it."""
     return [part[keyword] for part in parts if keyword in part]
 
 
 def names_in(parts: Parts, keyword: str) -> list[str]:
-    """All names in the lists or under the keys of a keyword, once each."""
+    """All names in a keyword's lists or keys, without duplicates."""
     return list(dict.fromkeys(name for names in given(parts, keyword) for name in names))
 
 
@@ -37,7 +37,7 @@ def keywords_of(reading: Parts) -> set[str]:
 
 
 def choices_of(part: Json) -> Iterator[list[Any]]:
-    """The choices that a schema leaves, each a list of schemas of which one more must hold."""
+    """The choices that a schema leaves, each a list of schemas of which one must hold."""
     yield from (*given([part], "anyOf"), *given([part], "oneOf"))
     if "if" in part:
         yield [{"allOf": [part["if"], part.get("then", True)]}, part.get("else", True)]
@@ -46,7 +46,7 @@ def choices_of(part: Json) -> Iterator[list[Any]]:
 
 
 def ordered(alternatives: list[Any], depth: int) -> list[Any]:
-    """Null last, as it says the least; deep down first, as it ends a recursion."""
+    """Sort null last, as it says the least; at depth first, as it ends a recursion."""
     return sorted(alternatives, key=_is_null, reverse=depth >= GENEROUS_DEPTH)
 
 
@@ -63,11 +63,11 @@ _HINTS = {
     "string": {"pattern", "format", "minLength", "maxLength"},
     "number": {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"},
 }
-"""Keywords that speak of one type, in schemas that name none."""
+"""Keywords that imply a type in schemas without one."""
 
 
 def kinds_of(reading: Parts, path: Path) -> list[str]:
-    """The types that a value may have: as they are listed, else as the keywords hint; null last."""
+    """The types that a value may have: the listed ones, else those implied by keywords; null last."""
     if not (declared := given(reading, "type")):
         keywords = keywords_of(reading)
         hinted = [kind for kind, words in _HINTS.items() if not words.isdisjoint(keywords)]
@@ -82,7 +82,7 @@ def _allowed(kind: str, listed: list[list[str]]) -> bool:
 
 
 STATING = {"const", "default", "examples", "example", "enum"}
-"""Keywords that name values."""
+"""Keywords that list values."""
 
 TRICKY = {"not", "if", "oneOf", "dependentSchemas", "propertyNames", "unevaluatedProperties"}.union(
     ("unevaluatedItems", "maxContains", "multipleOf", "$dynamicRef")
@@ -94,7 +94,7 @@ MEMBERS = {"properties", "required", "additionalProperties", "patternProperties"
 
 
 def name_of(path: Path) -> str:
-    """The property that a value stands in; an element goes by its array's name in the singular."""
+    """The name of a value's property; an element uses the singular of its array's name."""
     name = next((step for step in reversed(path) if isinstance(step, str)), "")
     return name if path[-1:] == (name,) else name.removesuffix("s")
 
@@ -120,14 +120,14 @@ def _asked_of_property(part: Json, key: str) -> list[Any]:
 
 
 def still_required(reading: Parts, value: Json) -> str | None:
-    """A property that is missing although another one is there that asks for it."""
+    """A property that is missing although another one requires it."""
     rules = chain.from_iterable(rule.items() for rule in given(reading, "dependentRequired"))
     wanted = chain.from_iterable(names for key, names in rules if key in value)
     return next((name for name in wanted if name not in value), None)
 
 
 def is_map(reading: Parts) -> bool:
-    """Whether an object is a table of alike entries."""
+    """Whether an object is a map of similar entries."""
     entries = [*given(reading, "additionalProperties"), *given(reading, "patternProperties")]
     return any(isinstance(schema, dict) for schema in entries)
 
@@ -150,5 +150,5 @@ def fewest_contained(part: Json) -> int:
 
 
 def not_contained(reading: Parts) -> list[Json]:
-    """What keeps an element from being counted, where too many may be."""
+    """A schema that keeps an element from matching `contains`, if too many could match."""
     return [{"not": part["contains"]} for part in reading if "contains" in part and "maxContains" in part]

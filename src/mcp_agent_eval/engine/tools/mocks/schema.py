@@ -1,4 +1,4 @@
-"""A schema with what is built from it once: its validator, and what its references lead to."""
+"""A schema with what is built from it once: its validator and its resolved references."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mcp_agent_eval.engine.matching.schemas import Uncheckable, validator_of
 
 
 class CannotMock(ValueError):
-    """No value was found for a schema. The message says where it got stuck."""
+    """No value was found for a schema. The message says where the search got stuck."""
 
 
 class CompiledSchema:
@@ -31,7 +31,7 @@ class CompiledSchema:
         return self.validator.evolve(schema=part).is_valid(value)
 
     def resolve(self, reference: str) -> Any:
-        """What a `$ref` refers to, from the root's point of view."""
+        """The schema that a `$ref` refers to, resolved from the root."""
         if reference not in self._resolved:
             contents = self._resolver.lookup(reference).contents
             if not isinstance(contents, dict | bool):
@@ -42,5 +42,5 @@ class CompiledSchema:
 
 @lru_cache(maxsize=256)
 def compiled_schema(text: str) -> CompiledSchema:
-    """Remembered, as its validator is."""
+    """Cached, like its validator."""
     return CompiledSchema(text)

@@ -1,9 +1,9 @@
-"""Made-up strings: by format, by what a property's name suggests, or from a regular expression.
+"""Generates strings: by format, by what a property's name suggests, or from a regular expression.
 
-What a name suggests of values that are no strings is told here as well.
+What a name suggests about values that are not strings is also decided here.
 
-Everything is drawn from the `Random` that is handed in, so one seed gives one string. Whether a string
-satisfies the whole of its schema is for `values` to check.
+Everything is drawn from the given `Random`, so one seed gives one string. Whether a string satisfies its whole
+schema is checked in `values`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typing import Any, cast
 
 from mcp_agent_eval.engine.matching.schemas import matches
 
-# Private, and the only parser of Python's patterns that there is.
+# Private, but the only parser of Python's patterns.
 _parser = import_module("re._parser")
 
 LONGEST = 10_000
-"""Characters of a made-up string, and nodes of a pattern that are visited to draw one."""
+"""Most characters in a generated string, and most pattern nodes visited to draw one."""
 TRIES = 50
-"""Strings that are drawn from a pattern before it is given up."""
+"""Strings to draw from a pattern before giving up."""
 
 Tree = Iterable[tuple[object, Any]]
 Maker = Callable[[Random], str]
@@ -33,7 +33,7 @@ Maker = Callable[[Random], str]
 
 @dataclass(frozen=True, slots=True)
 class TextRules:
-    """What a schema asks of a string. Lengths are in code points, as JSON Schema counts them."""
+    """A schema's rules for a string. Lengths are in code points, as JSON Schema counts them."""
 
     formats: tuple[str, ...] = ()
     patterns: tuple[str, ...] = ()
@@ -42,9 +42,9 @@ class TextRules:
 
 
 def strings(name: str, rules: TextRules, rng: Random) -> Iterator[str]:
-    """Strings that keep the rules, the most plausible for a property of that name first.
+    """Strings that follow the rules, the most plausible for a property of that name first.
 
-    Raises `re.error` for a pattern that is not one of Python's, and as `matches` does.
+    Raises `re.error` for a pattern that is not valid in Python, and the errors of `matches`.
     """
     if rules.shortest > min(rules.longest, LONGEST):
         return
@@ -58,23 +58,23 @@ def words_in(name: str) -> list[str]:
 
 
 def speaks_of_failure(name: str) -> bool:
-    """Whether a property would only be there, or only be true, if something had gone wrong."""
+    """Whether a property would only be present, or only be true, if something had gone wrong."""
     return not _FAILURE.isdisjoint(words_in(name))
 
 
 def speaks_of_outcome(name: str) -> bool:
-    """Whether a property tells how it went."""
+    """Whether a property says how it went."""
     return not _OUTCOME.isdisjoint(words_in(name))
 
 
 def how_unsuccessful(value: object) -> int:
-    """A rank by how much a value speaks of success, which is 0."""
+    """A rank by how much a value suggests success, which is 0."""
     word = str(value).lower()
     return _SUCCESS.index(word) if word in _SUCCESS else len(_SUCCESS)
 
 
 def usual_range(name: str) -> tuple[int, int]:
-    """Between what numbers a property of that name would be."""
+    """The plausible range of numbers for a property of that name."""
     return _RANGES.get((words_in(name) or [""])[-1], (1, 100))
 
 
@@ -105,7 +105,7 @@ def _numbered(words: list[str]) -> Maker:
 
 
 def _fitted(text: str, rules: TextRules) -> str:
-    """The text, repeated or cut until its length is allowed."""
+    """The text, repeated or cut to an allowed length."""
     while len(text) < rules.shortest:
         text = f"{text} {text or 'x'}"
     return text[: rules.longest]
@@ -122,7 +122,7 @@ def _formatted(template: str) -> Maker:
 
 
 def _moment(layout: str) -> Maker:
-    """A quarter of an hour in the office hours of 2027."""
+    """A quarter-hour within office hours in 2027."""
     first = datetime(2027, 1, 1, 8, tzinfo=UTC)
     return lambda rng: (
         f"{first + timedelta(days=rng.randrange(365), minutes=15 * rng.randrange(40)):{layout}}"
@@ -203,7 +203,7 @@ _NAMES: dict[str, Maker] = {
     "url": _link,
     "zip": _formatted("#####"),
 }
-"""By the last one or two words of a property's name. A short list: what tools answer with most often."""
+"""By the last one or two words of a property's name. A short list of what tools return most often."""
 
 _FAILURE = {"error", "errors", "exception", "failed", "failure", "failures", "rejected"}
 _OUTCOME = {"status", "result", "success", "state", "outcome"}
@@ -244,19 +244,19 @@ _RANGES = {
 def _from_patterns(rules: TextRules, rng: Random) -> Iterator[str]:
     trees = {pattern: cast(Tree, _parser.parse(pattern)) for pattern in rules.patterns}
     for attempt in range(TRIES):
-        # More and more of whatever may repeat, so that a least length is reached as well.
+        # More and more repeats, so that a minimum length is also reached.
         spread = attempt * (1 + rules.shortest // 10)
         for pattern, tree in trees.items():
             drawing = _Drawing(rng, spread)
             text = drawing.draw(tree)
             if drawing.is_spent:
                 return
-            # What no longer fits a pattern could keep `re` busy for ever, so only an open end is drawn out.
+            # A text that no longer matches could keep `re` busy forever, so only an open end is extended.
             yield text if "$" in pattern or len(text) >= rules.shortest else _fitted(text, rules)
 
 
 class _Drawing:
-    """One string from the tree of a pattern. Anchors and lookarounds are left to luck and a later check."""
+    """One string from a pattern's tree. Anchors and lookarounds are left to chance and a later check."""
 
     def __init__(self, rng: Random, spread: int) -> None:
         self._rng = rng
@@ -266,7 +266,7 @@ class _Drawing:
 
     @property
     def is_spent(self) -> bool:
-        """Whether the pattern asked for more than `LONGEST`, so that what was drawn is not all of it."""
+        """Whether the pattern required more than `LONGEST`, so that the drawn string is incomplete."""
         return self._left < 0
 
     def draw(self, tree: Tree) -> str:
@@ -308,7 +308,7 @@ class _Drawing:
         return self.draw(yes if number in self._groups else no or ())
 
     def _character(self, op: str, arg: Any) -> str:
-        """A letter or a digit where one belongs, else anything that does."""
+        """A letter or a digit if the set allows one, else anything that it allows."""
         belongs = _membership(op, arg)
         for alphabet in (ascii_letters + digits, f" {punctuation}", _named_in(op, arg), _OTHERS):
             if fitting := [character for character in alphabet if belongs(character)]:
@@ -320,14 +320,14 @@ _OTHERS = "".join(map(chr, [*range(0x20), *range(0x7F, 0x250)]))
 
 
 def _named_in(op: str, arg: Any) -> str:
-    """What a set names one by one, and where its ranges start."""
+    """The characters that a set lists one by one, and the starts of its ranges."""
     spans = [(str(kind), span) for kind, span in arg] if op == "IN" else []
     starts = (span if kind == "LITERAL" else span[0] for kind, span in spans if kind in ("LITERAL", "RANGE"))
     return "".join(map(chr, starts))
 
 
 def _membership(op: str, arg: Any) -> Callable[[str], bool]:
-    """Whether a character belongs to a set, or to one of the things that a set is made of."""
+    """Whether a character belongs to a set, or to one of a set's items."""
     match op:
         case "LITERAL":
             return lambda character: ord(character) == arg

@@ -1,9 +1,9 @@
-"""A made-up value for a JSON Schema: valid, plausible, and always the same for the same seed.
+"""Generates a value for a JSON Schema: valid, plausible, and always the same for the same seed.
 
-A schema is read as a conjunction, a list of schemas that must all hold. References and `allOf` add to
-the list; each choice (`anyOf`, `oneOf`, `if`, `dependentSchemas`) gives it another reading. A value is drawn
-that heeds all keywords of a reading at once, and where drawing cannot be sure jsonschema is asked; about
-the whole it always is. No reference is ever fetched from anywhere.
+A schema is read as a conjunction, a list of schemas that must all hold. References and `allOf` add to the list;
+each choice (`anyOf`, `oneOf`, `if`, `dependentSchemas`) gives another reading. A value is drawn that respects all
+keywords of a reading at once. Where drawing cannot be sure, jsonschema checks the part; it always checks the whole.
+References are never fetched.
 """
 
 from __future__ import annotations
@@ -62,15 +62,15 @@ if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
 ATTEMPTS = 6
-"""Draws of a whole value. From the second on each part is checked as soon as it is drawn."""
+"""Attempts at a whole value. From the second on, each part is checked as soon as it is drawn."""
 TIME_FOR_PATTERNS = 2.0
-"""Seconds for all searches of a value together."""
+"""Seconds for all pattern searches of a value together."""
 MAX_DEPTH = 12
-"""Further down nothing: what is required there would go on for ever."""
+"""Below this depth nothing is generated: what is required there would never end."""
 
 
 class _Stuck(Exception):
-    """This part of the schema has no value; another reading of what is around it may do without."""
+    """This part of the schema has no value; another reading of its surroundings may not need one."""
 
 
 class _Spent(Exception):
@@ -78,14 +78,14 @@ class _Spent(Exception):
 
 
 def mock_tool_result(schema: Json | None, *, seed: str) -> object:
-    """What a tool with that output schema might answer. Raises `CannotMock`."""
+    """A plausible result of a tool with this output schema. Raises `CannotMock`."""
     return {"success": True} if schema is None else mock_value(schema, seed=seed)
 
 
 def mock_value(schema: Json | bool, *, seed: str) -> object:
     """A value that is valid under draft 2020-12. Raises `CannotMock`.
 
-    The order of keys in the schema does not matter, so a schema that was stored gives the same value.
+    The order of keys in the schema does not matter, so a stored schema gives the same value.
     """
     from referencing.exceptions import Unresolvable
 
@@ -101,7 +101,7 @@ def mock_value(schema: Json | bool, *, seed: str) -> object:
     except PatternTimeout:
         raise CannotMock("its patterns take too long to search for") from None
     except (_Spent, ArithmeticError, RecursionError):
-        raise CannotMock("it asks for too much, or recurses without an end") from None
+        raise CannotMock("it asks for too much, or recurses endlessly") from None
 
 
 def _found(compiled: CompiledSchema, seed: str) -> object:
@@ -129,7 +129,7 @@ def _where_invalid(validator: Validator, value: Any) -> str:
 
 
 class _Drawing:
-    """One attempt at a value. A wary one checks every part, and so notices where another choice is due."""
+    """One attempt at a value. A wary one checks every part, and so notices where to choose differently."""
 
     def __init__(self, compiled: CompiledSchema, rng: Random, *, wary: bool) -> None:
         self._compiled = compiled
@@ -140,13 +140,13 @@ class _Drawing:
 
     @property
     def complaint(self) -> str:
-        """Where the attempt came to an end."""
+        """Where the attempt got stuck."""
         path, keywords = self._stuck
         where = "/".join(map(str, path)) or "its top level"
         return f"nothing was found for {where} ({', '.join(sorted(keywords)) or 'forbids everything'})"
 
     def draw(self, parts: Parts, path: Path) -> Any:
-        """A value for which all parts hold."""
+        """A value that satisfies all parts."""
         for reading in self._readings(parts, len(path)):
             for value, sure in self._candidates(reading, path):
                 self._spend()
@@ -161,7 +161,7 @@ class _Drawing:
         return all(self._compiled.is_valid(value, part) for part in parts)
 
     def _readings(self, parts: Parts, depth: int) -> Iterator[list[Json]]:
-        """Every way to choose, as a list of schemas without references or choices left to follow."""
+        """Every combination of choices, as a list of schemas without unresolved references or choices."""
         flat = self._flattened(parts)
         if flat is None or depth > MAX_DEPTH:
             return
@@ -173,7 +173,7 @@ class _Drawing:
             yield from ([*flat, *more] for more in self._readings(chosen, depth + 1))
 
     def _flattened(self, parts: Parts) -> list[Json] | None:
-        """The parts and all that they refer to; None if one of them forbids everything."""
+        """The parts and everything that they refer to; None if one of them forbids everything."""
         flat, queue = list[Json](), list(parts)
         while queue:
             self._spend()
@@ -192,7 +192,7 @@ class _Drawing:
             raise _Spent
 
     def _candidates(self, reading: Parts, path: Path) -> Iterator[tuple[Any, bool]]:
-        """Values to try, and whether they are sure to hold."""
+        """Values to try, and whether they are certain to be valid."""
         keywords = keywords_of(reading)
         if not STATING.isdisjoint(keywords):
             for stated in self._stated(reading, path):
@@ -205,7 +205,7 @@ class _Drawing:
                 yield value, sure
 
     def _stated(self, reading: Parts, path: Path) -> Iterator[Any]:
-        """The values that the schema itself names. A default of null says nothing of a success."""
+        """The values that the schema itself lists. A default of null does not show a success."""
         yield from given(reading, "const")
         yield from (default for default in given(reading, "default") if default is not None)
         yield from (examples[0] for examples in given(reading, "examples") if examples)
@@ -245,7 +245,7 @@ class _Drawing:
         value = {key: self._property(reading, path, key) for key in names_in(reading, "required")}
         room = min(given(reading, "maxProperties"), default=BUDGET) - len(value)
         if generous and room > 0:
-            # A success has no property that tells of a failure.
+            # A success has no property that reports a failure.
             named = (key for key in names_in(reading, "properties") if not speaks_of_failure(key))
             optional = [key for key in named if key not in value]
             value |= islice(self._fitting(reading, path, optional), room)
@@ -254,7 +254,7 @@ class _Drawing:
         return self._filled(reading, path, value, generous)
 
     def _filled(self, reading: Parts, path: Path, value: Json, generous: bool) -> Json:
-        """With as many properties of any name as are asked for; with one, where they are all that there is."""
+        """Add as many free-form properties as required; at least one if there are no others."""
         least = max(given(reading, "minProperties"), default=0)
         wanted = max(least, 1 if generous and not value and is_map(reading) else 0)
         if len(value) < wanted:
@@ -289,7 +289,7 @@ class _Drawing:
                 yield self._array(reading, path, length, least, contained)
 
     def _array(self, reading: Parts, path: Path, length: int, least: int, contained: list[Any]) -> list[Any]:
-        """That many elements, the contained ones last; fewer if no more can be found than are needed."""
+        """That many elements, those matching `contains` last; fewer if no more can be found and none are needed."""
         items: list[Any] = []
         for index in range(length):
             special = contained[length - index - 1 :][:1] or not_contained(reading)

@@ -1,7 +1,7 @@
-"""Where a request may go: a name is looked up once, and judged by every address that it has.
+"""Decides where a request may go: a name is looked up once, and all of its addresses are checked.
 
-Whoever connects has to connect to what is returned here, and not to the name: a second look-up could bring
-another answer, and that is how a name on the public internet comes to lead into a private network.
+Callers must connect to the returned address, not to the name: a second look-up could give another answer, which is
+how a public name can be made to lead into a private network.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ Address = IPv4Address | IPv6Address
 
 
 class ForbiddenAddress(EvalError):
-    """A name that leads to a machine which is not on the public internet, and that may not be called."""
+    """A name that leads to a machine outside the public internet, and may not be called."""
 
     code = "ADDRESS_FORBIDDEN"
     status = 400
 
 
 class UnknownHost(EvalError):
-    """A name that nobody has."""
+    """A name that does not exist."""
 
     code = "HOST_UNKNOWN"
     status = 400
@@ -38,8 +38,8 @@ async def checked_address(host: str, port: int, *, allow_private: bool) -> str:
 
 
 async def checked_addresses(host: str, port: int, *, allow_private: bool) -> list[str]:
-    """Every address of a host, in the order in which they should be tried. An address stands for itself,
-    however it is spelled.
+    """Every address of a host, in the order to try them. A literal address stands for itself, however it is
+    written.
 
     Raises:
         ForbiddenAddress: one of them is not on the public internet, and `allow_private` is false.
@@ -48,7 +48,7 @@ async def checked_addresses(host: str, port: int, *, allow_private: bool) -> lis
     addresses = await _look_up(host, port)
     if not allow_private and not all(map(is_public, addresses)):
         raise ForbiddenAddress(
-            f"{host} leads to an address that is not on the public internet, and may not be called unless "
+            f"{host} leads to an address that is not on the public internet, which may not be called unless "
             f"{PREFIX}ALLOW_PRIVATE_ADDRESSES is set."
         )
     return addresses
@@ -65,7 +65,7 @@ async def _look_up(host: str, port: int) -> list[str]:
 
 
 def is_public(address: str) -> bool:
-    """Whether an address, as a look-up gives it, is one of the public internet, also by what it leads to."""
+    """Whether a looked-up address, and any address embedded in it, is on the public internet."""
     return all(map(_is_public, _meant_by(ip_address(address))))
 
 
@@ -77,13 +77,13 @@ def _is_public(address: Address) -> bool:
 
 
 def _meant_by(address: Address) -> Iterator[Address]:
-    """The address, with the IPv4 addresses that one of IPv6 carries. Some of those are all that it means."""
+    """The address, with any IPv4 addresses embedded in an IPv6 one. Some IPv6 addresses only stand for those."""
     if isinstance(address, IPv4Address):
         yield address
     elif address.ipv4_mapped or address in _TRANSLATED:
         yield _last_32_bits(address)
     elif address.sixtofour:
-        # Newer versions of Python do not count its network as global, older ones do.
+        # Newer versions of Python do not count its network as global; older ones do.
         yield address.sixtofour
     else:
         yield address
@@ -96,7 +96,7 @@ def _last_32_bits(address: IPv6Address) -> IPv4Address:
 
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _TRANSLATED = IPv6Network("64:ff9b::/96")
-"""NAT64: how machines with IPv6 only reach the IPv4 internet."""
+"""NAT64: how IPv6-only machines reach the IPv4 internet."""
 
 _ALSO_NOT_PUBLIC = (
     IPv4Network("192.0.0.0/24"),  # this and the next two: not in the tables of every Python 3.11

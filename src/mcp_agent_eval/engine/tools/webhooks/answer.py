@@ -1,4 +1,4 @@
-"""What a webhook answered, read with care: a server may send anything, for as long as it is let."""
+"""Reads a webhook's answer with care: a server may send anything, for as long as it is allowed to."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mcp_agent_eval.engine.tools.arguments import is_plain_json
 from mcp_agent_eval.types import Json
 
 MOST_BYTES = 1024 * 1024
-"""Of a body, as it is sent and as it is after decompression; what follows is not read."""
+"""Most bytes of a body, both as sent and after decompression; the rest is not read."""
 PREVIEW = 2_000
-"""Characters of a body that are kept for the record."""
+"""Most characters of a body to keep for the record."""
 
 _EITHER_FORMAT = zlib.MAX_WBITS | 32
 _COMPRESSED = ("gzip", "x-gzip", "deflate")
@@ -25,7 +25,7 @@ _COMPRESSED = ("gzip", "x-gzip", "deflate")
 
 @dataclass(slots=True)
 class Answer:
-    """An answer as far as it came: the connection may break, and the time may run out, at any byte."""
+    """An answer as far as it arrived: the connection may break, or time may run out, at any byte."""
 
     status: int | None = None
     content: bytearray = field(default_factory=bytearray)
@@ -43,12 +43,12 @@ class Answer:
                 return
 
     def result(self, secrets: Mapping[str, str]) -> object:
-        """What the tool's call comes to: the body as JSON, as text where it is none, None where it is empty."""
+        """The result of the tool's call: the body as JSON, as text if it is not JSON, or None if it is empty."""
         body = self._text()
         return hidden(_as_json(body), secrets) if body else None
 
     def record(self, secrets: Mapping[str, str]) -> Json | None:
-        """`{status, body_preview}`, or None where there was no answer at all."""
+        """`{status, body_preview}`, or None if there was no answer at all."""
         if self.status is None:
             return None
         return {"status": self.status, "body_preview": self._preview(secrets)[:PREVIEW]}
@@ -57,7 +57,7 @@ class Answer:
         body = self._text()
         parsed = _as_json(body)
         safe = hidden(parsed, secrets)
-        # Written anew where there was something to hide: JSON has many ways to write the same text.
+        # Serialised again if there was something to hide: JSON has many ways to write the same text.
         if safe != parsed and not isinstance(safe, str):
             return json.dumps(safe, ensure_ascii=False)
         return str(hidden(body, secrets))
@@ -71,7 +71,7 @@ class Answer:
 
 
 def _inflated(content: bytes) -> bytes:
-    """The body of a server that compresses although it was asked not to."""
+    """Decompress the body of a server that compresses although it was asked not to."""
     try:
         return zlib.decompressobj(_EITHER_FORMAT).decompress(content, MOST_BYTES)
     except zlib.error:
@@ -79,7 +79,7 @@ def _inflated(content: bytes) -> bytes:
 
 
 def _as_json(text: str) -> object:
-    """The JSON that a text is, or the text itself, also where the JSON is of a kind that nobody else takes."""
+    """The text parsed as JSON, or the text itself, also if other JSON libraries would not accept it."""
     try:
         value = json.loads(text, parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError):
@@ -88,7 +88,7 @@ def _as_json(text: str) -> object:
 
 
 def _mended(value: object) -> object:
-    """Halves of characters replaced, which JSON can spell, and neither a store nor a provider takes."""
+    """Replace lone surrogates, which JSON can express but neither a store nor a provider accepts."""
     text = json.dumps(value, ensure_ascii=False)
     try:
         text.encode()

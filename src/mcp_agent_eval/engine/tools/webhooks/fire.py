@@ -1,8 +1,8 @@
-"""Firing a webhook tool: one request over HTTP, sent once, and everything that can become of it.
+"""Fires a webhook tool: one HTTP request, sent once, and every possible outcome.
 
-Nothing is tried again, since nobody knows what a tool does, and redirects are not followed. The request goes
-to an address that was checked, while the server has to prove that it is the one that the url names. What comes
-back is untrusted: it stands in `result` and `response`, and no error quotes it.
+Nothing is retried, since the tool's effect is unknown, and redirects are not followed. The request goes to a
+checked address, and the server has to prove that it is the one named in the url. The answer is untrusted: it
+appears in `result` and `response`, and no error quotes it.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ Transports = Callable[[], httpx2.AsyncBaseTransport]
 
 
 def new_transport(tls: ssl.SSLContext | None = None) -> httpx2.AsyncHTTPTransport:
-    """A way out for one call; it knows no proxies. Connections are kept by address, and tools may share one: what
-    was proven for one name must not serve another."""
+    """The transport for one call, without proxies. It is not shared: connections are kept by address, and what was
+    proven for one name must not serve another at the same address."""
     return httpx2.AsyncHTTPTransport(verify=tls or _default_tls())
 
 
@@ -43,8 +43,8 @@ def _default_tls() -> ssl.SSLContext:
 class Webhooks:
     """Fires webhook tools, any number at once.
 
-    `transports` makes a transport for each call. It stands without a client, which would keep cookies, follow
-    redirects and write addresses into a log.
+    `transports` creates a transport for each call. It is used without a client, which would keep cookies, follow
+    redirects and log addresses.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Webhooks:
         self._environment = environment
 
     async def fire(self, tool: Tool, arguments: Json, context: CallContext) -> Fired:
-        """Use a tool for real, if its arguments fit. Whatever goes wrong is an `error`; this never raises."""
+        """Really call a tool, if its arguments fit. Any problem becomes an `error`; this never raises."""
         wrong = await to_thread.run_sync(problems, tool.parameters, arguments)
         if wrong:
             return Fired(error=f"The call was not made: its arguments are wrong. {' '.join(wrong)}")
@@ -107,7 +107,7 @@ class Webhooks:
 async def _first_to_answer(
     transport: httpx2.AsyncBaseTransport, request: Outgoing, addresses: list[str], seconds: float
 ) -> httpx2.Response:
-    """From the first address that takes the connection: until one does, nothing was sent."""
+    """The answer from the first address that accepts the connection; until one does, nothing is sent."""
     for address in addresses[:-1]:
         with suppress(httpx2.ConnectError, httpx2.ConnectTimeout):
             return await transport.handle_async_request(_addressed(request, address, seconds))
@@ -115,9 +115,9 @@ async def _first_to_answer(
 
 
 def _addressed(request: Outgoing, address: str, seconds: float) -> httpx2.Request:
-    """The name stays in the Host header and in TLS, which proves it; the connection goes to the address.
+    """Send the request to the address. The name stays in the Host header and in TLS, which proves it.
 
-    `seconds` is how long the connection may take. The rest of the time is the caller's to keep.
+    `seconds` limits the connection; the caller limits the rest.
     """
     return httpx2.Request(
         request.method,
@@ -132,14 +132,14 @@ def _addressed(request: Outgoing, address: str, seconds: float) -> httpx2.Reques
 
 
 def _name(url: httpx2.URL) -> str:
-    """The host as it goes over the wire. A dot at its end is for look-ups, and no certificate has one."""
+    """The host as sent over the wire. A trailing dot is only for look-ups; certificates do not have one."""
     return url.raw_host.decode("ascii").removesuffix(".")
 
 
 def _judged(status: int | None) -> str | None:
-    """What is wrong with an answer that came whole."""
+    """The problem with a complete answer, if any."""
     kind = (status or 0) // 100
-    return None if kind == 2 else _STATUS.get(kind, "The webhook's answer is no success.")
+    return None if kind == 2 else _STATUS.get(kind, "The webhook did not report success.")
 
 
 _STATUS = {
@@ -150,20 +150,20 @@ _STATUS = {
 
 
 def _explained(exc: Exception, seconds: float) -> str:
-    """A failure in our own words, since those of others may hold an address or a secret."""
+    """A failure in our own words, since an exception's message may contain an address or a secret."""
     match exc:
         case ForbiddenAddress() | UnknownHost():
             return exc.message
         case httpx2.ConnectTimeout() | httpx2.ConnectError() | httpx2.InvalidURL():
             return _NO_PROOF if any(map(_is_about_tls, _causes(exc))) else _UNREACHABLE
         case TimeoutError() | httpx2.TimeoutException():
-            return f"The webhook gave no whole answer within {seconds:g} s."
+            return f"The webhook gave no complete answer within {seconds:g} s."
         case _:
             return "The connection to the webhook broke before its answer was complete."
 
 
 _UNREACHABLE = "The webhook's server could not be reached."
-_NO_PROOF = "The webhook's server could not prove that it is the one that the url names (TLS)."
+_NO_PROOF = "The webhook's server could not prove that it is the one named in the url (TLS)."
 
 
 def _is_about_tls(exc: BaseException) -> bool:

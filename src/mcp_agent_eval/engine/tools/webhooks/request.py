@@ -1,4 +1,4 @@
-"""What a webhook tool sends, as the contract has it: once with its secrets, and once for the record."""
+"""Builds what a webhook tool sends, as the contract specifies: once with its secrets, and once for the record."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _JSON = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One request, ready to be sent. `record` is what may be kept of it; `secrets` says what to hide."""
+    """One request, ready to be sent. `record` is the part that may be stored; `secrets` says what to hide."""
 
     method: str
     url: httpx2.URL
@@ -31,10 +31,10 @@ class Outgoing:
 
 
 def payload(config: WebhookConfig, parameters: Json, arguments: Json, context: CallContext) -> Json:
-    """The fields of a request: standard metadata, static, extracted; later wins.
+    """The fields of a request: standard metadata, static, extracted; later ones win.
 
-    What a model adds to the declared parameters never takes the place of another field. Where the tool has
-    extraction parameters, that is not sent at all.
+    Arguments that a model adds beyond the declared parameters never replace another field. If the tool has
+    extraction parameters, they are not sent at all.
     """
     settings = config.payload_config
     extracted = {one.name for one in settings.extraction_parameters}
@@ -50,7 +50,7 @@ def outgoing(config: WebhookConfig, fields: Json, environment: Mapping[str, str]
 
     Raises:
         NotConfigured: a secret is not set.
-        InvalidInput: what the secrets make of the address or a header cannot be sent.
+        InvalidInput: the address or a header cannot be sent with its secrets filled in.
     """
     in_query = config.method in _IN_QUERY
     url = _url(fill_address(config.url, environment))
@@ -79,12 +79,12 @@ def _url(text: str) -> httpx2.URL:
     except httpx2.InvalidURL:
         url = httpx2.URL()
     if not url.host or url.userinfo:
-        raise InvalidInput("url: is no address that a request can be sent to.")
+        raise InvalidInput("url: is not an address that a request can be sent to.")
     return url.copy_with(fragment=None)
 
 
 def _headers(given: Mapping[str, str], environment: Mapping[str, str], *, with_body: bool) -> dict[str, str]:
-    """The record's headers over our own. A connection is for one call only, and nothing comes compressed."""
+    """The record's headers over our own: one connection per call, and no compression."""
     ours = {"accept": _JSON, "user-agent": f"mcp-agent-eval/{__version__}"}
     ours |= {"content-type": _JSON} if with_body else {}
     theirs = {name.lower(): _header(name, value, environment) for name, value in given.items()}
@@ -94,12 +94,12 @@ def _headers(given: Mapping[str, str], environment: Mapping[str, str], *, with_b
 def _header(name: str, value: str, environment: Mapping[str, str]) -> str:
     filled = fill_secrets(value, environment).strip()
     if not (filled.isascii() and filled.replace("\t", " ").isprintable()):
-        raise InvalidInput(f"headers.{name}: its secret holds characters that no header can hold.")
+        raise InvalidInput(f"headers.{name}: its secret contains characters that a header cannot contain.")
     return filled
 
 
 def _as_text(value: object) -> str:
-    """A field of a query: a text as it is, nothing for null, and JSON for all else."""
+    """A field of a query: a string unchanged, empty for null, and JSON for everything else."""
     text = value if isinstance(value, str) else "" if value is None else _compact(value)
     return text.encode(errors="replace").decode()
 
