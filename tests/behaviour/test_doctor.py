@@ -176,7 +176,7 @@ async def test_a_database_that_can_be_used_is_fine(folder: Path) -> None:
     sqlite3.connect(folder / "evals.db").close()
     findings = await database(folder / "evals.db")
     assert levels(findings) == ["ok", "ok"]
-    assert "schema is that of this version" in findings[0].message
+    assert "schema is the one of this version" in findings[0].message
 
 
 async def test_a_database_of_a_newer_version_is_found(folder: Path) -> None:

@@ -144,7 +144,7 @@ async def test_subscribers_hear_of_a_suite_run_as_its_runs_move_on(settings: Set
 
 @pytest.mark.parametrize("from_turn", ["-1", "abc", "1.5", "9999999999"])
 async def test_what_is_no_turn_is_refused_in_a_sentence(client: Client, from_turn: str) -> None:
-    with pytest.raises(MCPError, match="must be the number of a turn") as caught:
+    with pytest.raises(MCPError, match="must be a turn number") as caught:
         await client.read_resource(f"eval://runs/x/transcript?from_turn={from_turn}")
     assert caught.value.error.code == -32602
 

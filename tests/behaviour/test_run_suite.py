@@ -507,9 +507,7 @@ async def test_what_is_not_over_in_time_is_cancelled_and_reported(folder: Path) 
         async with started(running.url, *arguments) as process:
             stderr = await said(process, running.gate)
     assert process.returncode == 3
-    assert (
-        "Stopped after the 0.5 seconds of --timeout; runs that were not over and were cancelled: 8." in stderr
-    )
+    assert "Stopped after the 0.5 seconds of --timeout; unfinished runs cancelled: 8." in stderr
     value = json.loads((folder / "out.json").read_text(encoding="utf-8"))
     assert (value["planned"], value["cancelled"], value["outcome"]) == (24, 8, "undecided")
     assert {run.status for run in await stored_runs()} == {"cancelled"}
@@ -526,7 +524,7 @@ async def test_a_build_that_is_cancelled_leaves_nothing_running(
             process.send_signal(number)
             stderr = await said(process, running.gate)
     assert process.returncode == code
-    assert f"Stopped by {number.name}; runs that were not over and were cancelled: 8." in stderr
+    assert f"Stopped by {number.name}; unfinished runs cancelled: 8." in stderr
     assert {run.status for run in await stored_runs()} == {"cancelled"}
     assert len(list(junit((folder / "junit.xml").read_bytes()).iter("error"))) == 8
 
@@ -577,7 +575,7 @@ async def test_an_api_that_fails_in_the_middle_leaves_what_is_known(folder: Path
     value = json.loads(done.stdout)
     assert (value["planned"], value["passed"], value["failed"], value["outcome"]) == (16, 6, 2, "undecided")
     assert "The key was revoked" in value["stopped"][0]
-    assert "could not be cancelled, and may go on" in value["stopped"][0]
+    assert "could not be cancelled and may go on" in value["stopped"][0]
     assert b"Without a verdict: 8 never started." in done.stderr
 
 
@@ -604,7 +602,7 @@ def test_a_single_run_that_is_cancelled_is_told_as_one(folder: Path, monkeypatch
     monkeypatch.setenv("AGENT_EVAL_MAX_CONCURRENCY", "0")
     write_case(folder)
     result = run_suite("Calls", "--load", "evals", "--timeout", "0.1")
-    assert "Stopping: 1 run is cancelled; what is under way ends at the next turn." in result.stderr
+    assert "Stopping: 1 run is cancelled; conversations in progress end at the next turn." in result.stderr
 
 
 class Told:

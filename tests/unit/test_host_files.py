@@ -90,7 +90,7 @@ def test_a_bare_command_depends_on_the_path_of_the_host(home: Path) -> None:
     assert only().level == "warn"
     cursor(home, {"command": "mcp-agent-eval"})
     assert only().level == "fail"
-    assert "nowhere in PATH" in only().message
+    assert "not in PATH" in only().message
 
 
 def test_what_the_host_fills_in_is_left_to_it(home: Path) -> None:
@@ -173,7 +173,7 @@ def test_files_of_editors_may_hold_comments_and_last_commas(home: Path) -> None:
     }
     """
     write(home / ".config" / "zed" / "settings.json", text)
-    assert "starts /gone//x, which is not there" in only().message
+    assert "starts /gone//x, which does not exist" in only().message
 
 
 @pytest.mark.parametrize("text", ["{", "[1", '{"mcpServers": {"a"}}'])

@@ -92,7 +92,7 @@ def test_a_build_that_waits_for_long_does_not_fall_silent(capsys: pytest.Capture
 
     run_in_no_time(main)
     words = [line.split("  ")[0].split(":")[0] for line in capsys.readouterr().err.splitlines()]
-    assert words == ["Still going", "Still going", "PASS", "Still going", "Still going", "PASS"]
+    assert words == ["In progress", "In progress", "PASS", "In progress", "In progress", "PASS"]
 
 
 def test_a_suite_that_a_budget_stopped_is_not_repeated() -> None:

@@ -1,7 +1,7 @@
-"""Who may come in, and how often: keys and the rate limit, in front of REST and MCP.
+"""Controls access by keys and the rate limit, in front of REST and MCP.
 
-It finds out who calls and hands that on as `scope["state"]["caller"]`; whether that is enough for what was asked is
-up to what lies behind. It wraps an ASGI app and reads no bodies.
+It determines the caller and passes it on as `scope["state"]["caller"]`; whether that is enough for a request is
+decided behind it. It wraps an ASGI app and reads no bodies.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from mcp_agent_eval.types.key import SCOPES
 _PUBLIC_PATHS = {"/", "/openapi.json"}
 _WELL_KNOWN = "/.well-known/"
 _PUBLIC_METHODS = {"GET", "HEAD"}
-_MAKE_ONE = "Make a key with: mcp-agent-eval keys create NAME"
+_MAKE_ONE = "Create a key with: mcp-agent-eval keys create NAME"
 
 _ANYONE = Caller("anyone")
 _TOKEN_HOLDER = Caller("token", frozenset(SCOPES))
 
 
 class Issuer(Protocol):
-    """Whoever else gives out what opens this server: an authorization server."""
+    """Another issuer of credentials for this server: an authorization server."""
 
     def challenge(self, error: Unauthorized) -> str:
-        """What a 401 tells a client about how to come by a token: the header WWW-Authenticate."""
+        """The WWW-Authenticate header of a 401, which tells a client how to get a token."""
         ...
 
     async def check(self, token: str) -> Caller:
-        """Raises InvalidKey or ExpiredKey for a token that opens nothing here, ApiError when that cannot be known."""
+        """Raises InvalidKey or ExpiredKey for a token that is not accepted here, ApiError if it cannot be checked."""
         ...
 
 
 class Access:
-    """Lets requests with a good key through to `app`, within their limit.
+    """Passes requests with a valid key to `app`, within their limit.
 
-    A good key is the `token`, one of the `keyring`, or an access token of the `issuer`. With none of these, everybody
-    may come in, and all share one limit. What MCP is asked for is counted behind the door, by what each message asks;
-    the function that counts one is `scope["state"]["count"]`.
+    A valid key is the `token`, one from the `keyring`, or an access token of the `issuer`. Without any of these,
+    everyone has access, and all share one limit. MCP messages are counted by the MCP server, depending on what each
+    one asks for, with the function `scope["state"]["count"]`.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Access:
         await self._admit(caller, scope, receive, send)
 
     async def _caller(self, headers: Headers) -> Caller:
-        """Raises Unauthorized, or StoreError or ApiError when keys or tokens cannot be checked."""
+        """Raises Unauthorized, or StoreError or ApiError if keys or tokens cannot be checked."""
         if self._keyring is None and self._token is None and self._issuer is None:
             return _ANYONE
         secret = _bearer(headers)
@@ -87,13 +87,13 @@ class Access:
         if self._keyring is None:
             raise InvalidKey(
                 "The API key is not the one that this server was started with.",
-                hint="Send what AGENT_EVAL_TOKEN is set to where the server runs.",
+                hint="Send the value of AGENT_EVAL_TOKEN in the server's environment.",
             )
         key = await self._keyring.check(secret)
         return Caller(key.id, frozenset(key.scopes))
 
     def _is_token(self, secret: str) -> bool:
-        # Headers come as Latin-1, whatever the bytes were that the client sent.
+        # Headers arrive as Latin-1, whatever bytes the client sent.
         token = None if self._token is None else self._token.encode()
         return token is not None and hmac.compare_digest(secret.encode("latin-1"), token)
 
@@ -119,13 +119,13 @@ class Access:
 
 
 def _is_public(scope: Scope) -> bool:
-    # A client that looks for an authorization server must learn that there is none, and not that it needs a key for it.
+    # A client that looks for an authorization server must learn that there is none, not that it needs a key for it.
     path: str = scope["path"]
     return (path in _PUBLIC_PATHS or path.startswith(_WELL_KNOWN)) and scope["method"] in _PUBLIC_METHODS
 
 
 def _looks_issued(secret: str) -> bool:
-    """Whether this is a JWT; no key of ours has a dot."""
+    """Whether this is a JWT; our own keys have no dots."""
     return secret.count(".") == 2
 
 
@@ -137,12 +137,12 @@ def _bearer(headers: Headers) -> str:
 
 
 def _with_state(scope: Scope, **more: object) -> Scope:
-    """The scope with more in its state. Another one, since servers may share a state between requests."""
+    """A copy of the scope with more in its state, since servers may share a state between requests."""
     return {**scope, "state": {**scope.get("state", {}), **more}}
 
 
 def _with_headers(send: Send, window: Window) -> Send:
-    """A `send` that tells with the response what is left of the caller's minute."""
+    """A `send` that adds the remaining rate limit to the response."""
     told = [
         (b"x-ratelimit-limit", b"%d" % window.limit),
         (b"x-ratelimit-remaining", b"%d" % window.remaining),

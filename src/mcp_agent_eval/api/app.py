@@ -1,6 +1,6 @@
-"""The contract over HTTP: an app that answers for an open backend.
+"""The contract over HTTP: an app on top of an open backend.
 
-It knows nothing of keys beyond the scopes that `access` found, and refuses no host: that is done in front of it.
+It knows nothing about keys except the scopes found by `access`, and refuses no hosts: that is done in front of it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mcp_agent_eval.backend.base import Backend
 
 
 def build_api(backend: Backend, *, block_seconds: float = 60) -> FastAPI:
-    """The API in front of a backend that is open already. The start of a run waits `block_seconds` at most."""
+    """The API in front of a backend that is already open. Starting a run waits at most `block_seconds`."""
     app = DocumentedApi(
         title="mcp-agent-eval",
         version=__version__,

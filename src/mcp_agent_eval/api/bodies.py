@@ -1,4 +1,4 @@
-"""Request bodies: bytes in, a JSON object out. What the object must hold is for the seam to say."""
+"""Parses request bodies from bytes to a JSON object. What the object must contain is decided by the seam."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from mcp_agent_eval.validation import validated
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _DEEPEST = 100
-"""Levels of lists and objects within each other; what is beyond cannot be written as JSON again by all parts."""
+"""Deepest nesting of lists and objects; anything deeper cannot be written as JSON again by all parts."""
 
 
 class RunOptions(Model):
-    """How one execution differs from its case. `agent_overrides` replaces fields of the agent, each whole, on
-    top of the overrides of the case."""
+    """How one execution differs from its case. `agent_overrides` replaces whole fields of the agent, on top of the
+    case's overrides."""
 
     agent_overrides: Json | None = None
 
 
 async def _required(request: Request) -> Json:
     if not await request.body():
-        raise InvalidInput("The body must be a JSON object, and there is none.")
+        raise InvalidInput("The body must be a JSON object, but it is missing.")
     return await _object(request)
 
 
@@ -70,7 +70,7 @@ def _parsed(body: bytes) -> object:
     except UnicodeDecodeError:
         raise InvalidInput("The body is not valid UTF-8.") from None
     except (ValueError, RecursionError):
-        raise InvalidInput("The body holds a number that is too long, or is nested too deep.") from None
+        raise InvalidInput("The body contains a number that is too long, or is nested too deeply.") from None
 
 
 def _as_object(value: object) -> Json:
@@ -93,13 +93,13 @@ def _reject_too_deep(value: Json) -> None:
 
 
 def _reject_half_pairs(body: bytes, value: Json) -> None:
-    """Refuse text that has no bytes: JSON can name half of a surrogate pair, and Python takes it."""
+    """Refuse text that cannot be encoded: JSON can express half of a surrogate pair, and Python accepts it."""
     if not _SURROGATE.search(body):
         return
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise InvalidInput("The body holds half of a surrogate pair, which is not a character.") from None
+        raise InvalidInput("The body contains half of a surrogate pair, which is not a character.") from None
 
 
 def _items(container: object) -> list[object]:

@@ -15,7 +15,7 @@ BEARER = "bearer"
 
 
 class DocumentedApi(FastAPI):
-    """An app that publishes this document. It is made once, when it is first asked for."""
+    """An app that publishes this document, which is built once, when it is first requested."""
 
     _document: Json | None = None
 
@@ -40,12 +40,12 @@ def _document(app: FastAPI) -> Json:
 _SCHEME: Json = {
     "type": "http",
     "scheme": "bearer",
-    "description": "A key made by `mcp-agent-eval keys create`. An API without keys is open to its own machine.",
+    "description": "A key created by `mcp-agent-eval keys create`. An API without keys is open to its own machine.",
 }
 
 
 def _tidy(operation: Json) -> None:
-    """Without what FastAPI adds of its own: an answer that is never given, and titles that repeat names."""
+    """Remove what FastAPI adds: a response that is never sent, and titles that repeat names."""
     operation["responses"].pop("422", None)
     for parameter in cast(list[Json], operation.get("parameters", [])):
         parameter["schema"].pop("title", None)

@@ -1,4 +1,4 @@
-"""Failures as answers: every one of them, expected or not, has the contract's body."""
+"""Turns failures into responses: every one of them, expected or not, has the contract's body."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _CODES: Mapping[int, str] = {
 _HINT = "GET / lists the endpoints."
 _MCP_HINT = f"MCP is at {PATH}."
 _GUESSES = ("/", "/sse", "/message", "/messages")
-"""Where clients of MCP ask that were given the address without its path, or take it for one of the older transport."""
+"""Paths requested by MCP clients that were given the address without its path, or that use the older transport."""
 
 
 def install_handlers(app: FastAPI) -> None:
@@ -52,8 +52,8 @@ def install_handlers(app: FastAPI) -> None:
 
 
 class LastResort:
-    """Answers for what was not expected: 500 without a word on the inside, which goes to the log. A caller who went
-    away in the middle of a request gets no answer, and there is nothing to log."""
+    """Answers unexpected exceptions with a 500 that reveals nothing internal, and logs the details. If the caller
+    has disconnected, there is no answer and nothing to log."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -84,7 +84,7 @@ async def _refused(_: Request, error: Exception) -> Response:
 
 
 async def _invalid(_: Request, error: Exception) -> Response:
-    """A query parameter or a header that does not fit, worded like any other field."""
+    """An invalid query parameter or header, worded like any other field."""
     problems = cast(RequestValidationError, error).errors()
     lines = [
         InitErrorDetails(type=problem["type"], loc=problem["loc"][1:], input=None, ctx=problem.get("ctx", {}))
@@ -94,7 +94,7 @@ async def _invalid(_: Request, error: Exception) -> Response:
 
 
 async def _unroutable(request: Request, error: Exception) -> Response:
-    """What the router itself refuses."""
+    """Refusals by the router itself."""
     failure = cast(HTTPException, error)
     status = failure.status_code
     body: dict[str, object] = {
@@ -110,7 +110,8 @@ async def _unroutable(request: Request, error: Exception) -> Response:
 
 
 def _is_meant_for_mcp(request: Request) -> bool:
-    """Every request of MCP's names its version or takes a stream of events; this API has no such streams."""
+    """Whether a request looks like MCP: it names its version or accepts an event stream, which this API does not
+    have."""
     headers = request.headers
     path = f"/{request.url.path.strip('/')}"
     return (

@@ -1,4 +1,4 @@
-"""What the published document shows of each body: small requests that work as they stand, but for the ids."""
+"""Examples of each body for the published document: small requests that work as written, except for the ids."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Requests that have no business here, and bodies that are too large, are turned away before anything else looks.
+"""Turns away foreign requests, and bodies that are too large, before anything else sees them.
 
 A web page can make its visitor's browser send requests to a server on loopback. It cannot choose their Host and
-Origin headers, so these tell such requests apart. Who is asking is up to `access`.
+Origin headers, so these identify such requests. `access` determines the caller.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class _Address(NamedTuple):
 
 
 class Guard:
-    """Lets requests of known hosts and origins through to `app`, with a body of at most `largest` bytes.
+    """Passes requests from known hosts and origins to `app`, with a body of at most `largest` bytes.
 
-    `hosts` are names or addresses without a port; None lets every host in. `origins` are whole origins, such as
-    `https://app.example.com`; that of the server itself is always one of them.
+    `hosts` are names or addresses without a port; None accepts every host. `origins` are complete origins, such as
+    `https://app.example.com`; the server's own is always accepted.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Guard:
         await self._measured(scope, receive, send)
 
     def _check(self, headers: Headers) -> None:
-        """Raises ForeignRequest, or TooLarge for a body that says so itself."""
+        """Raises ForeignRequest, or TooLarge for a body whose declared length is too large."""
         host = _only_address(headers.getlist("host"))
         if self._hosts is not None and (host is None or host.host not in self._hosts):
             raise _foreign("host", "HOSTS")
@@ -77,8 +77,8 @@ class Guard:
 
 
 class _MeasuredBody:
-    """The channels of one request. Reading past `largest` bytes fails, and what the app answers to that is
-    dropped, since it knows less about it than we do."""
+    """The channels of one request. Reading past `largest` bytes fails, and the app's answer to that is dropped in
+    favour of our more specific one."""
 
     def __init__(self, receive: Receive, send: Send, largest: int) -> None:
         self._receive = receive
@@ -89,7 +89,7 @@ class _MeasuredBody:
 
     @property
     def must_be_refused(self) -> bool:
-        """Whether too much came in, and it is not too late to say so."""
+        """Whether too much was received and it is not too late to say so."""
         return self._read > self._largest and not self._has_started
 
     async def receive(self) -> Message:
@@ -102,14 +102,14 @@ class _MeasuredBody:
         raise _too_large(self._largest)
 
     async def send(self, message: Message) -> None:
-        """Pass on what the app answers."""
+        """Pass on the app's answer."""
         if not self.must_be_refused:
             self._has_started = True
             await self._send(message)
 
 
 def _only_address(values: list[str]) -> _Address | None:
-    """The address in a header that must be there once. None: it is missing, repeated or makes no sense."""
+    """The address in a header that must occur once. None: it is missing, repeated or malformed."""
     return _address(values[0].lower()) if len(values) == 1 else None
 
 
@@ -121,7 +121,7 @@ def _address(text: str) -> _Address | None:
 
 
 def _bare(host: str) -> str:
-    """A host as it is compared: in lower case, an IPv6 address without brackets and in its shortest form."""
+    """A host normalised for comparison: in lower case, an IPv6 address without brackets and in its shortest form."""
     name = host.lower().removeprefix("[").removesuffix("]")
     try:
         return IPv6Address(name).compressed
@@ -130,7 +130,7 @@ def _bare(host: str) -> str:
 
 
 def _is_same(origin: str, host: _Address) -> bool:
-    """Whether an origin stands for the server that the Host header names."""
+    """Whether an origin is that of the server named in the Host header."""
     scheme, _, rest = origin.partition("://")
     address = _address(rest)
     if address is None or scheme not in _PORTS:
@@ -143,7 +143,7 @@ def _with_port(address: _Address, scheme: str) -> _Address:
 
 
 def _is_above(length: str, largest: int) -> bool:
-    """Whether a Content-Length is above the largest. One that is no number says nothing: the body is measured."""
+    """Whether a Content-Length is above the limit. One that is not a number is ignored: the body is measured anyway."""
     if not (length.isascii() and length.isdigit()):
         return False
     digits = length.lstrip("0") or "0"
@@ -153,9 +153,9 @@ def _is_above(length: str, largest: int) -> bool:
 def _foreign(what: str, setting: str) -> ForeignRequest:
     return ForeignRequest(
         f"The {what} of this request is not one that this server answers to.",
-        hint=f"If it should be, name it in AGENT_EVAL_ALLOWED_{setting} and start the server again.",
+        hint=f"If it should be, name it in AGENT_EVAL_ALLOWED_{setting} and restart the server.",
     )
 
 
 def _too_large(largest: int) -> TooLarge:
-    return TooLarge(f"The body of a request may hold at most {largest} bytes.")
+    return TooLarge(f"The body of a request may have at most {largest} bytes.")

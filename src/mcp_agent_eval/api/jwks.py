@@ -1,4 +1,4 @@
-"""The public keys of an authorization server: found by its metadata, fetched when needed, kept for a while."""
+"""The public keys of an authorization server: located through its metadata, fetched when needed, cached for a while."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _LARGEST = 512 * 1024
 
 
 class IssuerKeys:
-    """The keys of `issuer`, a URL. `clock` gives seconds that only grow.
+    """The keys of `issuer`, a URL. `clock` returns monotonic seconds.
 
-    They are fetched again after ten minutes, and for a key that is not among them; never more than once in ten
-    seconds, since anybody may send a token that names a key. While the issuer is silent, known keys stay good.
+    They are fetched again after ten minutes, or for an unknown key, but at most once in ten seconds, since anyone
+    may send a token that names a key. While the issuer does not answer, known keys stay valid.
     """
 
     def __init__(
@@ -39,8 +39,8 @@ class IssuerKeys:
         self._tried: float | None = None
 
     async def named(self, key_id: str | None) -> list[Json]:
-        """The keys with this id, or all of them for a token that names none. Raises ApiError when there are none at
-        all, because the issuer cannot be asked."""
+        """The keys with this id, or all of them for a token that names none. Raises ApiError if there are none at
+        all because the issuer cannot be reached."""
         async with self._lock:
             if self._is_due() or not self._fitting(key_id):
                 await self._refresh()
@@ -55,7 +55,7 @@ class IssuerKeys:
         return self._fetched is None or self._clock() >= self._fetched + _KEPT
 
     async def _refresh(self) -> None:
-        """Fetch the keys, unless that was tried just now. Raises ApiError when nothing is known yet."""
+        """Fetch the keys, unless that was tried just now. Raises ApiError if no keys are known yet."""
         now = self._clock()
         if self._tried is not None and now < self._tried + _PAUSE:
             return
@@ -76,7 +76,7 @@ class IssuerKeys:
         return usable
 
     async def _address(self) -> str:
-        """Where the keys are, by the first metadata that the issuer answers for itself with."""
+        """The address of the keys, from the first metadata in which the issuer names itself."""
         for place in _metadata_addresses(self._issuer):
             try:
                 metadata = await self._json(place)
@@ -99,7 +99,7 @@ class IssuerKeys:
     def _silent(self, what: str) -> ApiError:
         return ApiError(
             f"The authorization server {self._issuer} {what}, so no token can be checked.",
-            hint="Look whether AGENT_EVAL_OAUTH_ISSUER is right and the server can reach it, then try again.",
+            hint="Check that AGENT_EVAL_OAUTH_ISSUER is right and that the server can reach it, then try again.",
         )
 
 
@@ -113,7 +113,8 @@ async def _limited(response: httpx2.Response) -> bytes:
 
 
 def _metadata_addresses(issuer: str) -> Iterator[str]:
-    """Where RFC 8414 and OpenID Connect put it; both insert a name before the issuer's path, or append it."""
+    """The metadata addresses of RFC 8414 and OpenID Connect, which insert a name before the issuer's path or append
+    it."""
     parts = urlsplit(issuer)
     origin, path = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
     yield f"{origin}/.well-known/oauth-authorization-server{path}"

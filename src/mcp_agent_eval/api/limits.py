@@ -1,4 +1,4 @@
-"""How many requests a key may make in a minute. It knows keys by any name, and nothing of HTTP."""
+"""Limits the requests per key and minute. A key is any name; nothing here depends on HTTP."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What is left of a key's minute. `reset` is when it ends, in whole unix seconds."""
+    """What is left of a key's limit. `reset` is when the window ends, in whole unix seconds."""
 
     limit: int
     remaining: int
@@ -27,12 +27,12 @@ class _Count:
     taken: int = 0
 
     def holds(self, moment: float) -> bool:
-        # A clock that was set back must not leave a key waiting for more than its minute.
+        # A clock that was set back must not make a key wait for more than a minute.
         return self.start <= moment < self.start + _SECONDS
 
 
 class RateLimit:
-    """A fixed window of 60 seconds per key, which opens with the first request. `clock` gives unix seconds."""
+    """A fixed window of 60 seconds per key, opened by the first request. `clock` returns unix seconds."""
 
     def __init__(self, per_minute: int, *, clock: Callable[[], float] = time.time) -> None:
         self.per_minute = per_minute
@@ -56,7 +56,7 @@ class RateLimit:
         return self._window(count)
 
     def window(self, key: str) -> Window:
-        """The window of a key as it stands, without counting anything."""
+        """The current window of a key, without counting anything."""
         return self._window(self._current(key, self._clock()))
 
     def _current(self, key: str, moment: float) -> _Count:

@@ -1,5 +1,5 @@
-"""The one path that is not REST. What answers there is handed in, since the surfaces do not know each other;
-what is refused before it gets there is refused in its protocol, so that a client can show why."""
+"""Routes the one path that is not REST. The MCP app is passed in, since the surfaces do not know each other. A
+request refused before it gets there is refused in MCP's protocol, so that a client can show why."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from mcp_agent_eval.errors import EvalError
 
 PATH = "/mcp"
 _INVALID_REQUEST, _INTERNAL_ERROR = -32600, -32603
-"""Codes of JSON-RPC. This package does without the SDK."""
+"""JSON-RPC error codes, since this package does not import the SDK."""
 
 
 class McpApp(Protocol):
-    """An MCP server as an ASGI app, whatever the path."""
+    """An MCP server as an ASGI app on any path."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
 
     def stop(self) -> None:
-        """Let whatever waits or streams come to its end now."""
+        """End all waiting and streaming requests now."""
         ...
 
 
 class Fork:
-    """Sends what is asked at `/mcp` one way and everything else the other."""
+    """Sends requests for `/mcp` to the MCP app and everything else to REST."""
 
     def __init__(self, rest: ASGIApp, mcp: ASGIApp) -> None:
         self._rest = rest
@@ -38,12 +38,12 @@ class Fork:
 
 
 def is_mcp(scope: Scope) -> bool:
-    """Whether a request is for the MCP server; people paste its address with a slash at the end, too."""
+    """Whether a request is for the MCP server; a trailing slash is accepted, since people paste one."""
     return scope["type"] == "http" and scope["path"] in (PATH, f"{PATH}/")
 
 
 def refusal_of(scope: Scope, error: EvalError) -> Response:
-    """A refusal as whoever sent the request can read it: the contract's body, or an error of JSON-RPC."""
+    """A refusal in the form that the client can read: the contract's body, or a JSON-RPC error."""
     plain = refusal(error)
     if not is_mcp(scope):
         return plain

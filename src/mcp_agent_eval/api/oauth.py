@@ -1,7 +1,7 @@
-"""Access tokens of an authorization server, for those who have one: this server as an OAuth resource server.
+"""Access tokens of an authorization server, if there is one: this server as an OAuth resource server.
 
-Tokens are JWTs of the issuer, for this audience, with our scopes in `scope`. Who lets whom have which is the issuer's
-business; here is only told where it is, in the metadata that RFC 9728 describes.
+Tokens are JWTs of the issuer, for this audience, with our scopes in `scope`. Who gets which scopes is up to the
+issuer; we only publish its address, in the metadata of RFC 9728.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _SIGNED_BY = (
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
     *("ES256", "ES384", "ES512", "EdDSA", "Ed25519"),
 )
-"""Algorithms with a public key. Any other would let whoever can check a token also make one."""
+"""Algorithms with a public key. With any other, everyone who can check a token could also create one."""
 _LEEWAY = 30
 _TIMEOUT = 5
 
 
 class OAuthIssuer:
-    """Checks tokens of `issuer` for `audience`; `resource` is the address of our MCP endpoint as clients know it."""
+    """Checks tokens of `issuer` for `audience`; `resource` is the public address of our MCP endpoint."""
 
     def __init__(self, issuer: str, resource: str, audience: str, keys: IssuerKeys) -> None:
         self._issuer = issuer
@@ -45,12 +45,12 @@ class OAuthIssuer:
         self._keys = keys
 
     async def check(self, token: str) -> Caller:
-        """Who a token stands for.
+        """The caller that a token stands for.
 
         Raises:
-            InvalidKey: it is not the issuer's, not for us, or not to be used yet.
-            ExpiredKey: its time has passed.
-            ApiError: the issuer's keys are not known and cannot be fetched.
+            InvalidKey: it is not from the issuer, not for us, or not valid yet.
+            ExpiredKey: it has expired.
+            ApiError: the issuer's keys are unknown and cannot be fetched.
         """
         header = _header(token)
         for key in await self._keys.named(header.get("kid")):
@@ -79,13 +79,13 @@ class OAuthIssuer:
         )
 
     def challenge(self, error: Unauthorized) -> str:
-        """The header by which clients find the authorization server, and learn what to ask it for."""
+        """The header that tells clients where the authorization server is and which scopes to request."""
         reason = [] if isinstance(error, MissingKey) else ['error="invalid_token"']
         found = f'resource_metadata="{_metadata_address(self._resource)}"'
         return "Bearer " + ", ".join([*reason, found, f'scope="{" ".join(SCOPES)}"'])
 
     def beside(self, app: ASGIApp) -> ASGIApp:
-        """The app, and our metadata at its well-known address."""
+        """The app, with our metadata at its well-known address."""
         metadata: dict[str, object] = {
             "resource": self._resource,
             "authorization_servers": [self._issuer],
@@ -104,7 +104,7 @@ class OAuthIssuer:
 
 @asynccontextmanager
 async def open_issuer(settings: Settings) -> AsyncGenerator[OAuthIssuer | None]:
-    """The issuer that the settings name, if any, until the block is left."""
+    """The issuer named in the settings, if any, until the block exits."""
     if settings.oauth_issuer is None or settings.oauth_resource is None:
         yield None
         return
@@ -115,7 +115,7 @@ async def open_issuer(settings: Settings) -> AsyncGenerator[OAuthIssuer | None]:
 
 
 def _metadata_address(resource: str) -> str:
-    """Below the resource's own prefix, where every proxy sends requests to us."""
+    """The metadata's path, below the resource's own prefix, so that every proxy routes it to us."""
     return resource.removesuffix(PATH) + _WELL_KNOWN + PATH
 
 
@@ -136,14 +136,14 @@ def _caller(claims: Json) -> Caller:
 
 
 def _granted(claims: Json) -> set[str]:
-    """The scopes of a token: a text with blanks between them, or, with some issuers, `scp` as text or list."""
+    """The scopes of a token: a space-separated string or, with some issuers, `scp` as a string or list."""
     given: object = claims.get("scope", claims.get("scp", ""))
     if isinstance(given, list):
         return {word for word in cast(list[object], given) if isinstance(word, str)}
     return set(given.split()) if isinstance(given, str) else set()
 
 
-_AGAIN = "Have the authorization server issue another."
+_AGAIN = "Get a new one from the authorization server."
 _REASONS: dict[type[PyJWTError], str] = {
     jwt.InvalidAudienceError: "is for another audience",
     jwt.InvalidIssuerError: "is of another issuer",

@@ -1,4 +1,4 @@
-"""What comes in paths, queries and headers: ids, pages, filters, idempotency keys and preferences."""
+"""Parameters in paths, queries and headers: ids, pages, filters, idempotency keys and preferences."""
 
 from __future__ import annotations
 
@@ -79,14 +79,14 @@ class RunQuery(Paging):
 
 
 class CallQuery(BaseModel):
-    """Which model calls of a run: from number `start` on."""
+    """Which model calls of a run: starting at number `start`."""
 
     start: Annotated[Offset, Number] = 0
     limit: Annotated[Limit, Number] = 20
 
 
 def only(query: type[BaseModel]) -> Callable[[Request], Awaitable[None]]:
-    """A dependency that refuses query parameters that there are not, or that are given twice."""
+    """A dependency that refuses unknown and repeated query parameters."""
     known = list(query.model_fields)
 
     async def check(request: Request) -> None:
@@ -106,20 +106,20 @@ def _there_are(known: list[str]) -> str:
 
 
 Key = Annotated[str, Field(min_length=1, max_length=200)]
-"""What a caller makes up so that a repeated request makes nothing twice."""
+"""A key chosen by the caller so that a repeated request creates nothing twice."""
 
 IdempotencyKey = Annotated[
     Key | None,
     Header(
         alias="Idempotency-Key",
-        description="A request that is repeated with its key is answered with what the first one made.",
+        description="A request repeated with the same key returns what the first one created.",
     ),
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """How long the caller wants to wait for a run, as RFC 7240 has it. Both null: as long as the server does."""
+    """How long the caller wants to wait for a run, as in RFC 7240. Both null: as long as the server does."""
 
     respond_async: bool = False
     wait: int | None = None
@@ -131,7 +131,7 @@ class Preference:
         return 0 if self.respond_async else most
 
     def applied(self, most: float) -> str | None:
-        """What to say in `Preference-Applied`; a wait beyond what the server allows was not applied."""
+        """The value of `Preference-Applied`; a wait longer than the server allows is not applied."""
         honoured = ["respond-async"] if self.respond_async else []
         if self.wait is not None and self.wait <= most:
             honoured.append(f"wait={self.wait}")
@@ -142,7 +142,7 @@ async def _preference(
     request: Request,
     prefer: Annotated[
         str | None,
-        Header(description="`respond-async` answers 202 at once; `wait=N` waits for N seconds at most."),
+        Header(description="`respond-async` answers 202 at once; `wait=N` waits at most N seconds."),
     ] = None,
 ) -> Preference:
     given = _preferences(",".join(request.headers.getlist("prefer")))
@@ -154,8 +154,8 @@ Prefer = Annotated[Preference, Depends(_preference)]
 
 
 def _preferences(header: str) -> dict[str, str]:
-    """Names and values in a `Prefer` header. Of a name that comes twice, the first counts; parameters after a
-    semicolon belong to preferences that nobody here knows."""
+    """Names and values in a `Prefer` header. The first of a repeated name counts; parameters after a semicolon
+    belong to preferences that are not supported here."""
     found: dict[str, str] = {}
     for entry in header.split(","):
         name, _, value = entry.partition(";")[0].partition("=")

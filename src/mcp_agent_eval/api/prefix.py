@@ -1,5 +1,5 @@
-"""Behind a proxy that passes paths on as they are: the prefix under which the server is reached, taken off for
-routing and told to REST, whose document has to name it."""
+"""Handles a proxy that passes paths on unchanged: removes the server's public prefix for routing, and passes it to
+REST, whose document has to name it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class Prefix:
-    """Takes `prefix`, such as `/eval`, off the paths that begin with it; others stay as they are."""
+    """Removes `prefix`, such as `/eval`, from paths that begin with it; others stay unchanged."""
 
     def __init__(self, app: ASGIApp, prefix: str) -> None:
         self._app = app
@@ -20,7 +20,7 @@ class Prefix:
 
 
 class Rooted:
-    """Hands requests on as ASGI has them under a prefix: with it in the path, and as the root path."""
+    """Passes on requests as ASGI specifies for a prefix: in the path, and as the root path."""
 
     def __init__(self, app: ASGIApp, prefix: str) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Answers as bytes: nouns and errors in the contract's JSON, whatever the strings in them are."""
+"""Serialises answers: nouns and errors in the contract's JSON, with any strings in them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def answer(value: BaseModel | dict[str, object], status: int = 200) -> Response:
 
 
 def refusal(error: EvalError) -> Response:
-    """An error as the contract has it, `{"error": message, "code": code}`, with our hint."""
+    """An error as in the contract, `{"error": message, "code": code}`, with our hint."""
     response = Response(_encode(error.as_dict()), error.status, media_type="application/json")
     if isinstance(error, RateLimited) and error.retry_after is not None:
         response.headers["Retry-After"] = str(max(1, round(error.retry_after)))
@@ -32,5 +32,5 @@ def _encode(value: object) -> bytes:
     try:
         return _ANY.dump_json(value)
     except PydanticSerializationError:
-        # A model may write half of a character pair. JSON can say that in ASCII only.
+        # A model may write a lone surrogate, which JSON can only express in ASCII.
         return json.dumps(_ANY.dump_python(value, mode="json")).encode()

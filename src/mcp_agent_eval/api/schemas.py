@@ -1,4 +1,4 @@
-"""The schemas of the published document: what may be sent and what is answered, made from the nouns themselves."""
+"""The schemas of the published document for requests and responses, derived from the nouns themselves."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ _ANSWERS: tuple[type[BaseModel], ...] = (
 
 
 def reference(name: str) -> Json:
-    """A schema that is the one of this name in the document."""
+    """A reference to the document's schema with this name."""
     return {"$ref": _PREFIX + name}
 
 
 def draft_name(kind: Kind) -> str:
-    """The schema of what creates a noun."""
+    """The schema of a request that creates a noun."""
     return DRAFTS[kind].__name__
 
 
 def changes_name(kind: Kind) -> str:
-    """The schema of what changes a noun."""
+    """The schema of a request that changes a noun."""
     return f"{NOUNS[kind].__name__}Changes".replace("Record", "")
 
 
 def components() -> dict[str, Json]:
-    """Every schema by its name."""
+    """Every schema by name."""
     schemas = _generated()
     for name, schema in schemas.items():
         schema.pop("title", None)
@@ -61,7 +61,8 @@ def components() -> dict[str, Json]:
 
 
 class _AsSent(GenerateJsonSchema):
-    """Without titles; of answers every field is there; what an assertion is does not hide behind its serializer."""
+    """Generate schemas without titles, with all fields of answers required, and with the assertion's own fields
+    despite its serializer."""
 
     def field_title_should_be_set(self, schema: object) -> bool:
         return False
@@ -96,7 +97,7 @@ def _generated() -> dict[str, Json]:
 _UUIDS = {"id", "company_id", "agent_id", "persona_id", "suite_id", "case_id", "run_id", "suite_run_id"}
 _UUID_LISTS = {"tool_ids", "run_ids"}
 _FOREIGN = ("ToolUse", "Tool-")
-"""Ids in these are whatever a model or the user made them."""
+"""Schemas whose ids are chosen by a model or the user."""
 
 
 def _mark_uuids(name: str, schema: Json) -> None:
@@ -111,13 +112,13 @@ def _mark_uuids(name: str, schema: Json) -> None:
 
 
 def _text_of(schema: Json) -> Json:
-    """The schema of the text in one that allows null as well."""
+    """The string schema within one that also allows null."""
     options = cast(list[Json], schema.get("anyOf", [schema]))
     return next(option for option in options if option.get("type") == "string")
 
 
 def _finish_answers(schemas: dict[str, Json]) -> None:
-    """What types alone do not say of answers."""
+    """Facts about answers that types alone do not express."""
     schemas["Assertion-Output"]["required"] = ["type", "weight"]
     summary = schemas["Summary"]
     summary["required"].remove("runs")
@@ -125,7 +126,7 @@ def _finish_answers(schemas: dict[str, Json]) -> None:
 
 
 def _finish_bodies(schemas: dict[str, Json]) -> None:
-    """What types alone do not say of bodies."""
+    """Facts about bodies that types alone do not express."""
     _require_by_type(schemas["Assertion-Input"])
     for kind in DRAFTS:
         _refuse_blank(schemas[draft_name(kind)]["properties"])
@@ -148,7 +149,7 @@ _KEY: Json = {
     "type": "string",
     "minLength": 1,
     "maxLength": 200,
-    "description": "A request that is repeated with its key is answered with what the first one made.",
+    "description": "A request repeated with the same key returns what the first one created.",
 }
 _VISIBLE = {"name", "scenario", "identity_prompt", "system_prompt"}
 
@@ -171,21 +172,21 @@ def _require_by_type(assertion: Json) -> None:
 def _overrides(agent: Json) -> Json:
     return {
         "type": "object",
-        "description": "Fields of the agent and what replaces them, each whole.",
+        "description": "Fields of the agent and their replacements, each as a whole.",
         "properties": _without(agent["properties"], agent["properties"].keys() - OVERRIDABLE),
         "additionalProperties": False,
     }
 
 
 def _changes(kind: Kind, draft: Json) -> Json:
-    """A draft of which nothing is required and some fields are fixed. What is left out stays as it is."""
+    """A draft without required fields, with some fixed ones removed. Omitted fields stay unchanged."""
     properties = _without(draft["properties"], FIXED[kind])
     without_defaults = {
         field: _without(schema, ["default"]) for field, schema in cast(dict[str, Json], properties).items()
     }
     return {
         "type": "object",
-        "description": "The fields to replace, each whole. What is left out stays as it is.",
+        "description": "The fields to replace, each as a whole. Omitted fields stay unchanged.",
         "properties": without_defaults,
         "additionalProperties": False,
     }

@@ -1,4 +1,4 @@
-"""What a key allows, asked for by each route. Who sends the key is found out in front of this, by `access`."""
+"""Checks the scope that each route needs. The caller was already determined by `access`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mcp_agent_eval.types.caller import Action, Caller
 
 
 def needs(action: Action) -> Callable[[Request], Awaitable[None]]:
-    """A dependency that refuses a key without the scope. Where no key is asked for, everything is allowed."""
+    """A dependency that refuses a key without the scope. If no key is required, everything is allowed."""
 
     async def check(request: Request) -> None:
         caller = cast(Caller | None, request.scope.get("state", {}).get("caller"))

@@ -33,27 +33,27 @@ LARGEST_BODY = 4 * 1024 * 1024
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _MCP_HEADERS = ("Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name", "Mcp-Session-Id", "Last-Event-ID")
 _LAST_ANSWERS = 3
-"""Seconds that requests have to end in when the server stops. The runs behind them go on elsewhere."""
+"""Seconds for requests to finish when the server stops. Their runs go on elsewhere."""
 
 _ANOTHER_HOST = "Choose an address of this machine with --host, such as 127.0.0.1."
 _ANOTHER_PORT = "Choose another with --port, or 0 for any that is free."
 
 Announce = Callable[[str, bool], None]
-"""Told the address, and whether anybody may call without a key."""
+"""Called with the address, and whether anyone may call without a key."""
 
 
 OpenMcp = Callable[[Connection, int], AbstractAsyncContextManager[McpApp]]
-"""Makes the MCP server of an open connection, with the largest body that a request may have."""
+"""Creates the MCP server of an open connection, with the largest body that a request may have."""
 
 
 async def serve(
     settings: Settings, host: str, port: int, announce: Announce, open_mcp: OpenMcp, prefix: str = ""
 ) -> None:
-    """Serve until SIGINT or SIGTERM; unfinished runs then go back to the queue. `prefix` is what a proxy leaves at
-    the beginning of paths, such as `/eval`.
+    """Serve until SIGINT or SIGTERM; unfinished runs then go back to the queue. `prefix` is a prefix that a proxy
+    leaves in paths, such as `/eval`.
 
     Raises:
-        NotConfigured: the address cannot be had, or others could reach it and there is no key.
+        NotConfigured: the address cannot be used, or others could reach it and no key is configured.
     """
     async with open_keyring(settings) as keyring, _issuer(settings) as issuer:
         is_open = settings.token is None and issuer is None and not await keyring.any_valid()
@@ -70,14 +70,14 @@ async def serve(
 def _issuer(settings: Settings) -> AbstractAsyncContextManager[OAuthIssuer | None]:
     if settings.oauth_issuer is None:
         return nullcontext()
-    # It brings cryptography, which a server that knows only its own keys does without.
+    # It imports cryptography, which a server with only its own keys does not need.
     from mcp_agent_eval.api.oauth import open_issuer
 
     return open_issuer(settings)
 
 
 def _access(app: ASGIApp, keyring: Keyring | None, issuer: OAuthIssuer | None, settings: Settings) -> Access:
-    """The surfaces behind their keys and their rate limit; without anything that gives out keys they are open."""
+    """The surfaces behind their keys and rate limit; without any source of keys they are open."""
     token = settings.token.get_secret_value() if settings.token else None
     return Access(
         issuer.beside(app) if issuer else app,
@@ -96,7 +96,7 @@ def _guarded(app: ASGIApp, settings: Settings, host: str) -> ASGIApp:
 
 
 def _for_pages(app: ASGIApp, origins: frozenset[str]) -> ASGIApp:
-    """The app with the answers that browsers ask for before they let a page of another origin call it."""
+    """The app with CORS, so that browsers let pages of the allowed origins call it."""
     return CORSMiddleware(
         app,
         allow_origins=sorted(origins),
@@ -123,7 +123,8 @@ def is_loopback(host: str) -> bool:
 
 
 def _hosts(settings: Settings, host: str) -> frozenset[str] | None:
-    """The names under which the server may be called. One that listens everywhere, and so has a key, cannot know."""
+    """The names under which the server may be called; None if it listens on all addresses, where they are unknown
+    but a key is required."""
     named = frozenset(name.lower() for name in settings.allowed_hosts)
     if is_loopback(host):
         return _LOOPBACK_NAMES | named
@@ -134,7 +135,7 @@ def _hosts(settings: Settings, host: str) -> frozenset[str] | None:
 
 @contextmanager
 def _listening(host: str, port: int) -> Generator[socket.socket]:
-    """A socket that is bound already, so that a port that is taken is known before anything else is done."""
+    """A socket that is already bound, so that a port in use is reported before anything else is done."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=2048)
@@ -144,8 +145,8 @@ def _listening(host: str, port: int) -> Generator[socket.socket]:
             hint=_ANOTHER_PORT if exc.errno in (errno.EADDRINUSE, errno.EACCES) else _ANOTHER_HOST,
         ) from None
     with listener:
-        # Connections inherit it. asyncio sees to it only where a socket names TCP, and these leave it open; without
-        # it, an answer in two parts waits for 40 ms in between.
+        # Connections inherit it. asyncio only sets it if a socket names TCP explicitly, which these do not; without
+        # it, an answer in two parts waits 40 ms in between.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield listener
 
@@ -168,7 +169,7 @@ async def _answer(app: ASGIApp, listener: socket.socket, stop: Callable[[], None
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to us: uvicorn raises them once more at its end, before the engine could be closed."""
+    """Leaves signals to us: uvicorn would raise them again when it stops, before the engine could be closed."""
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -189,6 +190,6 @@ def _address(listener: socket.socket) -> str:
 
 def _unprotected(host: str) -> NotConfigured:
     return NotConfigured(
-        f"Others could reach {host}, and there is no key to keep them out.",
-        hint=f"Make one with `mcp-agent-eval keys create NAME`, or set {PREFIX}TOKEN, and start again.",
+        f"{host} is reachable by others and no key is configured.",
+        hint=f"Create one with `mcp-agent-eval keys create NAME`, or set {PREFIX}TOKEN, and restart.",
     )

@@ -1,6 +1,6 @@
-"""What answers look like where they are more than one noun of the contract: lists, receipts and failures.
+"""Shapes of answers that are not just one noun of the contract: lists, receipts and failures.
 
-The classes are what the published document says; the functions make such answers from values of the seam.
+The classes define the published document; the functions build such answers from the seam's values.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Failure(Model):
 
 
 class Pagination(Model):
-    """Where a page stands in its list."""
+    """The position of a page in its list."""
 
     total: int = Field(ge=0)
     limit: int = Field(ge=1, le=100)
@@ -53,7 +53,7 @@ class Pagination(Model):
 
 
 class Rows(Model, Generic[T]):
-    """A list that comes whole."""
+    """A complete list."""
 
     data: list[T]
     company_id: str
@@ -112,14 +112,14 @@ class SummaryList(Rows[Summary]):
 
 
 class FlowLine(Model):
-    """A line of a transcript; those of the agent change nothing."""
+    """A line of a transcript; the agent's lines have no effect."""
 
     role: Literal["user", "caller", "persona", "agent", "assistant"]
     text: str
 
 
 class FlowTest(Model):
-    """What a flow is walked along. `mock_tool_results` has `{"result": ...}` or `{"error": "..."}` by tool node."""
+    """The input for walking a flow. `mock_tool_results` has `{"result": ...}` or `{"error": "..."}` by tool node."""
 
     transcript: list[FlowLine]
     mock_tool_results: dict[str, Json] = Field(default_factory=dict[str, Json])
@@ -127,7 +127,7 @@ class FlowTest(Model):
 
 
 class FlowWalk(Model):
-    """The flow's events, results and arguments by node id, and the node at which it stands."""
+    """The flow's events, results and arguments by node id, and the node where it stopped."""
 
     trace: list[Json]
     named_results: Json
@@ -137,7 +137,7 @@ class FlowWalk(Model):
 
 
 class Verdict(Model):
-    """The roll-up of a run. `score`, `pass_fail` and `results` are null until the run is settled."""
+    """The evaluation of a run. `score`, `pass_fail` and `results` are null until the run is settled."""
 
     score: float | None
     pass_fail: bool | None
@@ -148,7 +148,7 @@ class Verdict(Model):
 
 
 class SuiteStart(Model):
-    """What a start of a suite queued."""
+    """The runs queued by starting a suite."""
 
     suite_run_id: str
     run_ids: list[str]
@@ -156,7 +156,7 @@ class SuiteStart(Model):
 
 
 class Deleted(Model):
-    """A noun was taken out of use."""
+    """A noun was deleted."""
 
     success: Literal[True]
 
@@ -171,7 +171,7 @@ class ListedEndpoint(Model):
 
 
 class Welcome(Model):
-    """What this API is, and everything that it answers."""
+    """This API and all of its endpoints."""
 
     name: str
     version: str
@@ -195,7 +195,7 @@ def page_answer(page: Page[T]) -> Answer:
 
 
 def rows_answer(rows: Sequence[object]) -> Answer:
-    """A list that comes whole."""
+    """A complete list."""
     return {"data": list(rows), "company_id": LOCAL_COMPANY}
 
 
@@ -211,7 +211,7 @@ def summary_answer(aggregate: SuiteRun) -> Answer:
 
 
 def verdict_answer(run: Run) -> Answer:
-    """The roll-up of a run: nulls until it is settled."""
+    """The evaluation of a run: nulls until it is settled."""
     evaluation = run.evaluation if run.is_final else None
     return {
         "score": run.score if run.is_final else None,
@@ -224,7 +224,7 @@ def verdict_answer(run: Run) -> Answer:
 
 
 def suite_start_answer(started: StartedSuiteRun) -> Answer:
-    """The receipt for a suite run that was queued."""
+    """The receipt for a queued suite run."""
     return {
         "suite_run_id": started.suite_run_id,
         "run_ids": started.run_ids,

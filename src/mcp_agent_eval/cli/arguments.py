@@ -1,4 +1,4 @@
-"""What arguments of several commands have to be."""
+"""Checks of arguments that several commands share."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ T = TypeVar("T", str, tuple[str, ...], "str | None")
 
 
 def given(context: click.Context, parameter: click.Parameter, value: T) -> T:
-    """One or more texts with something in them. An empty one is a variable of a build that was never set.
+    """One or more non-empty texts. An empty one is usually a build variable that was never set.
 
     Raises:
-        click.UsageError: there is an empty one.
+        click.UsageError: one of them is empty.
     """
     texts = (value,) if isinstance(value, str) else value or ()
     if not all(text.strip() for text in texts):
@@ -24,7 +24,7 @@ def given(context: click.Context, parameter: click.Parameter, value: T) -> T:
 
 
 def a_number(_: click.Context, __: click.Parameter, value: float | None) -> float | None:
-    """What a range lets through though it is in none: not a number is neither below nor above any other."""
+    """Refuse NaN, which passes every range check: it is neither below nor above any number."""
     if value is not None and math.isnan(value):
         raise click.BadParameter("'nan' is not a number.")
     return value

@@ -1,4 +1,4 @@
-"""The main job on one page: a suite is run, a failure is read, and a changed prompt mends it."""
+"""The main job on one page: run a suite, read a failure, and fix it with a changed prompt."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _OFFLINE = "played by the offline model: deterministic, not an LLM"
 
 
 async def run_demo() -> int:
-    """Load the sample pack into a database of its own, run it as it is and with its override, and explain. Returns
-    the exit code."""
+    """Load the sample pack into a separate database, run it with and without its override, and explain. Returns the
+    exit code."""
     caught: list[signal.Signals] = []
     async with interruptible(caught):
         with tempfile.TemporaryDirectory(prefix="agent-eval-demo-") as folder:
@@ -38,7 +38,7 @@ async def run_demo() -> int:
 
 
 def _settings(folder: Path) -> Settings:
-    """The defaults, whatever the environment says: it may name an API, a budget, or a worker elsewhere."""
+    """The defaults, ignoring the environment, which may name an API, a budget, or a worker elsewhere."""
     return Settings.model_construct(
         database_url=f"sqlite:///{folder / 'demo.db'}",
         agent_model="offline",

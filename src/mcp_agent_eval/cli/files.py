@@ -1,6 +1,6 @@
-"""The `load` and `export` commands: evals as files, so that they can live in the repository of the agent.
+"""The `load` and `export` commands: evals as files, so that they can live in the agent's repository.
 
-What is wrong with a file goes to standard error, one problem a line, in the form in which editors find places.
+Problems with a file go to standard error, one per line, in the form in which editors recognise locations.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from mcp_agent_eval.settings import Settings
 from mcp_agent_eval.types import Json
 
 STANDARD_OUTPUT = "-"
-_FIRST = "Check AGENT_EVAL_DATABASE_URL; `mcp-agent-eval load` makes a database where there is none."
+_FIRST = "Check AGENT_EVAL_DATABASE_URL; `mcp-agent-eval load` creates a database if there is none."
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", callback=given)
-@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would change, without changing anything.")
 def load(files: tuple[str, ...], dry_run: bool) -> None:
     """Load agents, personas, tools, suites and cases from YAML or JSON files.
 
-    FILE may be a folder, for the files in it, or - for standard input. What is there under its name is changed where
-    it differs, and left alone otherwise; nothing is deleted.
+    FILE may be a folder, for the files in it, or - for standard input. Existing entries of the same name are
+    updated if they differ; nothing is deleted.
     """
     pack = read_files(files, stdin=sys.stdin.buffer.read)
     try:
@@ -48,7 +48,7 @@ def load(files: tuple[str, ...], dry_run: bool) -> None:
             say(str(problem))
         if exc.done.outcomes:
             _show(exc.done, dry_run)
-            say("Correct the rest and load again: what is loaded already will be left alone.")
+            say("Correct the rest and load again: entries already loaded will stay unchanged.")
         sys.exit(1)
     _show(loaded, dry_run)
 
@@ -67,15 +67,15 @@ def load(files: tuple[str, ...], dry_run: bool) -> None:
     default=STANDARD_OUTPUT,
     metavar="FILE",
     callback=given,
-    help="Where to write. Standard output, unless given.",
+    help="Where to write. Default: standard output.",
 )
 @click.option(
     "--format",
     type=click.Choice(["yaml", "json"]),
-    help="How to write. JSON if FILE ends in .json, else YAML, unless given.",
+    help="The format. Default: JSON if FILE ends in .json, else YAML.",
 )
 def export(suites: tuple[str, ...], output: str, format: exporting.Format | None) -> None:
-    """Write everything, or some suites with all that they need, as a file that `load` reads."""
+    """Write everything, or some suites with all that they need, to a file that `load` reads."""
     pack = anyio.run(_export, suites)
     write(exporting.as_text(pack, format or _format_of(output)).encode(), output)
     counts = ", ".join(_counted(section, len(entries)) for section, entries in pack.items())
@@ -97,7 +97,8 @@ async def _export(suites: tuple[str, ...]) -> Json:
 
 @asynccontextmanager
 async def _looked_at() -> AsyncGenerator[Connection]:
-    """What a dry run compares with. Looking makes no database: one that is not there is an empty one, elsewhere."""
+    """The settings for a dry run, which must not create a database: a missing one is replaced by an empty temporary
+    one."""
     settings = Settings.read()
     if (missing := _missing_database(settings)) is None:
         async with connect(settings) as connection:
@@ -111,13 +112,13 @@ async def _looked_at() -> AsyncGenerator[Connection]:
 
 
 def _missing_database(settings: Settings) -> str | None:
-    """Where a database file should be that is not there."""
+    """The path of a database file that does not exist."""
     file = database_file(settings) if settings.backend == "embedded" else None
     return address(settings) if file and not file.exists() else None
 
 
 def _show(loaded: packs.Loaded, dry_run: bool) -> None:
-    """What changed, one noun a line, and the numbers."""
+    """Report the changes, one noun per line, and the totals."""
     for line in loaded.in_words():
         click.echo(for_a_log(line))
     actions = [outcome.action for outcome in loaded.outcomes]
@@ -134,8 +135,8 @@ def _format_of(output: str) -> exporting.Format:
 
 
 def write(content: bytes, output: str) -> None:
-    """Write to a file, with its folder, or to standard output if that is `-`: bytes, since neither encoding nor line
-    breaks are for a terminal to choose.
+    """Write to a file, creating its folder, or to standard output if that is `-`. Writes bytes, so that a terminal
+    does not change encoding or line breaks.
 
     Raises:
         CannotWrite: it cannot be written.
@@ -151,5 +152,5 @@ def write(content: bytes, output: str) -> None:
 
 
 def make_folder(file: Path) -> None:
-    """Make the folder that a file is to be in. Raises OSError."""
+    """Create the folder for a file. Raises OSError."""
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What each host has to be given so that it starts this server: its configuration, its own command, its link."""
+"""What each host needs in order to start this server: its configuration, its own command, its link."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ COMMAND = "mcp-agent-eval"
 _KEY = "OPENAI_API_KEY"
 _PLACEHOLDER = "sk-..."
 _SETTING = f"{_KEY}={_PLACEHOLDER}"
-# VS Code asks for it when the server starts first and keeps it, so that no key stands in a file of the project.
+# VS Code asks for it at the server's first start and stores it, so that no key is in a project's file.
 _ASKED = {"type": "promptString", "id": "openai-api-key", "description": "OpenAI API key", "password": True}
-# The first start of uvx fetches everything, which may take longer than the ten seconds that Codex allows.
+# The first start by uvx downloads everything, which may take longer than the ten seconds that Codex allows.
 _CODEX_SECONDS = 60
 
 
@@ -40,7 +40,7 @@ class Launch(NamedTuple):
 
 
 class Way(NamedTuple):
-    """One way to tell a host: what is to be done with `text`, and what kind of text it is."""
+    """One way to configure a host: what to do with `text`, and what kind of text it is."""
 
     what: str
     kind: Literal["sh", "json", "toml", "link"]
@@ -48,20 +48,20 @@ class Way(NamedTuple):
 
 
 class Host(NamedTuple):
-    """A host by its name, and the ways to tell it."""
+    """A host's name, and the ways to configure it."""
 
     name: str
     ways: Callable[[Launch], Iterator[Way]]
 
 
 def this_installation() -> Launch:
-    """This installation by its full path: hosts start servers without a shell's PATH."""
+    """This installation, by full path: hosts start servers without a shell's PATH."""
     beside = shutil.which(COMMAND, path=str(Path(sys.executable).parent))
     return Launch(beside or shutil.which(COMMAND) or COMMAND)
 
 
 def by_uvx() -> Launch:
-    """uvx, which fetches the package from the index and starts it; by its full path where it is installed."""
+    """uvx, which downloads the package from the index and starts it; by full path if it is installed."""
     return Launch(shutil.which("uvx") or "uvx", (COMMAND,))
 
 
@@ -117,11 +117,11 @@ HOSTS = {
 
 @click.command()
 @click.argument("host", required=False, metavar="[HOST]", type=click.Choice(tuple(HOSTS)))
-@click.option("--uvx", is_flag=True, help="Start it by uvx, in place of this installation.")
+@click.option("--uvx", is_flag=True, help="Start it with uvx instead of this installation.")
 def hosts(host: str | None, uvx: bool) -> None:
-    """Show what a host has to be given so that it starts this server.
+    """Show how to configure a host so that it starts this server.
 
-    HOST is claude-code, claude-desktop, cursor, vs-code, codex, gemini-cli or zed; without it, all of them are shown.
+    HOST is claude-code, claude-desktop, cursor, vs-code, codex, gemini-cli or zed; without it, all are shown.
     """
     launch = by_uvx() if uvx else this_installation()
     for name in [host] if host else HOSTS:
@@ -140,7 +140,7 @@ def _run(*words: str) -> Way:
 
 
 def _server(launch: Launch, key: str = _PLACEHOLDER) -> Json:
-    # Zed insists on `args`, also where there are none.
+    # Zed requires `args` even if there are none.
     return {"command": launch.command, "args": list(launch.arguments), "env": {_KEY: key}}
 
 

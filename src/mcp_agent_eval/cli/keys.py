@@ -1,7 +1,7 @@
-"""The `keys` commands: make, list and revoke keys of `serve`, for REST and MCP.
+"""The `keys` commands: create, list and revoke keys of `serve`, for REST and MCP.
 
-A new secret is all that `keys create` writes to standard output, so that a script can catch it; how to use it
-goes to standard error.
+`keys create` writes only the new secret to standard output, so that a script can capture it; how to use it goes to
+standard error.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ This is the only time that the key is shown. Use it as either of:
 
 @click.group()
 def keys() -> None:
-    """Make, list and revoke keys of `serve`, REST and MCP."""
+    """Create, list and revoke keys of `serve`, for REST and MCP."""
 
 
 @keys.command()
@@ -38,38 +38,38 @@ def keys() -> None:
     "scopes",
     type=click.Choice(SCOPES),
     multiple=True,
-    help="What the key may do; repeat it for more. Everything, unless given.",
+    help="What the key may do; repeat it for more. Default: everything.",
 )
 @click.option(
     "--expires",
     "days",
     metavar="DAYS",
     type=click.IntRange(1, _CENTURY),
-    help="After how many days the key ends. Never, unless given.",
+    help="Days until the key expires. Default: never.",
 )
 def create(name: str, scopes: tuple[Scope, ...], days: int | None) -> None:
-    """Make a key called NAME and show its secret, once."""
+    """Create a key called NAME and show its secret once."""
     expires_at = now() + timedelta(days=days) if days else None
     anyio.run(_create, name, scopes or SCOPES, expires_at)
 
 
 @keys.command("list")
 def list_keys() -> None:
-    """List every key, newest first. Secrets are not kept, only how they begin."""
+    """List every key, newest first. Of secrets only the beginning is stored."""
     anyio.run(_list)
 
 
 @keys.command()
 @click.argument("reference")
 def revoke(reference: str) -> None:
-    """Take a key out of use at once. REFERENCE is its id, how its id begins, or its name."""
+    """Revoke a key at once. REFERENCE is its id, id prefix or name."""
     anyio.run(_revoke, reference)
 
 
 async def _create(name: str, scopes: Sequence[Scope], expires_at: datetime | None) -> None:
     async with open_keyring(Settings.read()) as keyring:
         key, secret = await keyring.create(name, scopes, expires_at)
-    click.echo(f"Made key {_line(key)}", err=True)
+    click.echo(f"Created key {_line(key)}", err=True)
     click.echo(secret)
     click.echo(_HOW_TO_USE, err=True, nl=False)
 
@@ -80,7 +80,7 @@ async def _list() -> None:
     for key in known:
         click.echo(_line(key))
     if not known:
-        click.echo("There are no keys. Make one with: mcp-agent-eval keys create NAME", err=True)
+        click.echo("There are no keys. Create one with: mcp-agent-eval keys create NAME", err=True)
 
 
 async def _revoke(reference: str) -> None:

@@ -1,4 +1,4 @@
-"""The command line: a shell around the backend, and the place where the pieces are put together."""
+"""The command line: a shell around the backend, and the place where the pieces are assembled."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def demo(context: click.Context) -> None:
 
 
 def _prefix(_: click.Context, __: click.Parameter, path: str) -> str:
-    """A path without a slash at its end; none at all is an empty one."""
+    """A path without a trailing slash; none at all is an empty one."""
     trimmed = path.strip("/")
     if not re.fullmatch(r"[\w.~/-]*", trimmed, re.ASCII) or "//" in trimmed:
         raise click.BadParameter("must be a path such as /eval, of letters, digits and . _ ~ -")
@@ -55,18 +55,18 @@ def _prefix(_: click.Context, __: click.Parameter, path: str) -> str:
     metavar="PORT",
     default=8765,
     show_default=True,
-    help="Port to listen on; 0 takes any that is free.",
+    help="Port to listen on; 0 picks a free one.",
 )
 @click.option(
     "--root-path",
     default="",
     metavar="PATH",
     callback=_prefix,
-    help="What a proxy in front leaves at the beginning of paths, such as /eval.",
+    help="A prefix that a proxy leaves in paths, such as /eval.",
 )
 def serve(host: str, port: int, root_path: str) -> None:
     """Serve the agent-eval API and, at /mcp, the MCP server over HTTP, on the embedded engine."""
-    # FastAPI and the SDK take half a second to import, which no other command should wait for.
+    # FastAPI and the SDK take half a second to import, which other commands should not wait for.
     from mcp_agent_eval.api.serve import serve as answer
     from mcp_agent_eval.mcp_server.http import open_http
 
@@ -88,7 +88,7 @@ for command in (keys, load, export, run_suite, doctor, hosts, worker, prune, bac
 
 
 def main() -> None:
-    """Run a command; what goes wrong is said in one or two lines."""
+    """Run a command, and report an error in one or two lines."""
     try:
         commands()
     except EvalError as exc:

@@ -1,4 +1,4 @@
-"""Standard output and standard error, which may be closed, full, or a pipe that its reader has left."""
+"""Standard output and standard error, which may be closed, full, or a pipe whose reader has left."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import click
 from mcp_agent_eval.lab.reports.texts import for_a_log
 
 UNTOLD = 3
-"""The exit code of a command whose result could not be written: it must not look like one of another meaning."""
+"""The exit code of a command whose result could not be written; it must not be confused with any other."""
 
 _FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE, errno.EBADF, errno.EINVAL)
 
 
 def is_plain() -> bool:
-    """Whether whoever reads this wants no colours, or has a terminal without any."""
+    """Whether the user wants no colours, or the terminal has none."""
     return bool(os.environ.get("NO_COLOR")) or has_no_cursor()
 
 
@@ -37,8 +37,8 @@ class CannotWrite(click.FileError):
 
 
 def say(line: str, colour: str | None = None) -> None:
-    """A line that begins with words of ours, and can make neither a terminal nor a build do anything. It is no more
-    than a help: a standard error that cannot be written stops nothing."""
+    """Write a line that begins with our own words and cannot control a terminal or a build. If standard error
+    cannot be written, the line is dropped."""
     try:
         click.secho(for_a_log(line), err=True, fg=colour)
     except OSError:
@@ -49,7 +49,7 @@ def write_bytes(content: bytes) -> None:
     """Write all of it to standard output.
 
     Raises:
-        CannotWrite: standard output is closed, full, or left by its reader.
+        CannotWrite: standard output is closed or full, or its reader has left.
     """
     stream: TextIO | None = sys.stdout
     if stream is None:
@@ -62,18 +62,19 @@ def write_bytes(content: bytes) -> None:
 
 
 def is_of_a_stream(exc: OSError) -> bool:
-    """Whether it is what a stream that cannot be written fails with; files and sockets have errors of ours."""
+    """Whether an exception comes from a stream that cannot be written; for files and sockets we raise our own
+    errors."""
     return exc.filename is None and exc.errno in _FAILURES
 
 
 def unwritable(exc: OSError) -> CannotWrite:
-    """The error for a standard output that failed with this one."""
+    """The error for a standard output that failed with this exception."""
     abandon(sys.stdout)
     return CannotWrite("Standard output", exc.strerror or type(exc).__name__)
 
 
 def settle() -> None:
-    """Write what is left, such as a line of a log that found no room before."""
+    """Write what is left, such as a log line that did not fit before."""
     streams: tuple[TextIO | None, ...] = (sys.stdout, sys.stderr)
     for stream in streams:
         try:
@@ -84,8 +85,8 @@ def settle() -> None:
 
 
 def abandon(stream: TextIO | None) -> None:
-    """Let the rest of a stream that failed go nowhere. Python would try to write it once more at the exit, fail, and
-    put an exit code of its own in the place of ours."""
+    """Discard the rest of a failed stream. Python would try to write it again at exit, fail, and replace our exit
+    code with its own."""
     with suppress(OSError):
         if stream is not None:
             nowhere = os.open(os.devnull, os.O_WRONLY)

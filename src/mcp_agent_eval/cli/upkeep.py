@@ -1,4 +1,4 @@
-"""The commands for the care of a database: `prune` deletes old runs, `backup` copies it while it is in use."""
+"""Commands for database maintenance: `prune` deletes old runs, `backup` copies it while it is in use."""
 
 from __future__ import annotations
 
@@ -27,13 +27,18 @@ def _age(_: click.Context, __: click.Parameter, text: str | None) -> timedelta |
     parts = re.fullmatch(r"([0-9]{1,6})([hdw])", text)
     age = int(parts[1]) * _UNITS[parts[2]] if parts else timedelta()
     if not timedelta() < age <= _LONGEST:
-        raise click.BadParameter(f"{text!r} is no age: write hours, days or weeks, such as 12h, 30d or 8w.")
+        raise click.BadParameter(
+            f"{text!r} is not an age: write hours, days or weeks, such as 12h, 30d or 8w."
+        )
     return age
 
 
 @click.command()
 @click.option(
-    "--older-than", metavar="AGE", callback=_age, help="Delete what ended before that: 12h, 30d, 8w."
+    "--older-than",
+    metavar="AGE",
+    callback=_age,
+    help="Delete runs that ended longer ago than this: 12h, 30d, 8w.",
 )
 @click.option("--keep", metavar="N", type=click.IntRange(0, _MOST), help="Delete all but the newest N.")
 @click.option(
@@ -41,17 +46,18 @@ def _age(_: click.Context, __: click.Parameter, text: str | None) -> timedelta |
     "statuses",
     type=click.Choice(_OVER),
     multiple=True,
-    help="Only runs that came to this; repeat it for more. Any, unless given.",
+    help="Only runs with this status; repeat it for more. Default: any.",
 )
-@click.option("--dry-run", is_flag=True, help="Show what would be deleted, and delete nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask first.")
+@click.option("--dry-run", is_flag=True, help="Show what would be deleted, without deleting anything.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def prune(
     older_than: timedelta | None, keep: int | None, statuses: tuple[RunStatus, ...], dry_run: bool, yes: bool
 ) -> None:
-    """Delete runs that are over, for good, with their transcripts, and make the database smaller.
+    """Permanently delete finished runs with their transcripts, and shrink the database.
 
-    Runs that wait or are being carried out stay, and so do agents, personas, tools, suites and cases. The runs of a
-    suite run go together or not at all. With both --older-than and --keep, only what fits both is deleted.
+    Waiting runs and runs in progress stay, and so do agents, personas, tools, suites and cases. The runs of a suite
+    run are deleted together or not at all. With both --older-than and --keep, only runs that match both are
+    deleted.
     """
     if older_than is None and keep is None:
         raise click.UsageError("Say what to delete: --older-than 30d, --keep 1000, or both.")
@@ -61,9 +67,9 @@ def prune(
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def backup(file: Path) -> None:
-    """Copy the database into a new FILE, while others use it.
+    """Copy the database into a new FILE while others use it.
 
-    A SQLite file becomes another one; of a PostgreSQL database, pg_dump writes an archive.
+    A SQLite file is copied to another one; for a PostgreSQL database, pg_dump writes an archive.
     """
     how_to_use = anyio.run(back_up, Settings.read(), file)
     click.echo(f"Wrote {file}, {file.expanduser().stat().st_size / 1e6:.1f} MB.")
@@ -84,7 +90,7 @@ async def _prune(
             click.echo(f"{_described(runs)}. This was a dry run: nothing was deleted.")
             return
         if runs and not yes:
-            _ask(f"{_described(runs)}. Delete them for good from {address(settings)}?")
+            _ask(f"{_described(runs)}. Permanently delete them from {address(settings)}?")
         await upkeep.delete(runs)
         click.echo(f"Deleted: {_described(runs)}.")
         click.echo(await upkeep.compact())
@@ -92,12 +98,12 @@ async def _prune(
 
 def _ask(question: str) -> None:
     if not sys.stdin.isatty():
-        raise click.UsageError("Nobody can be asked here whether to delete them: add --yes.")
+        raise click.UsageError("There is no terminal to ask for confirmation: add --yes.")
     click.confirm(question, abort=True)
 
 
 def _described(runs: list[Finished]) -> str:
-    """How many, and of when."""
+    """How many runs, and from when."""
     if not runs:
         return "no runs"
     in_suite_runs = [run.suite_run_id for run in runs if run.suite_run_id]

@@ -1,4 +1,4 @@
-"""The `worker` command: carries out runs that others start, on a database that they share."""
+"""The `worker` command: executes runs that others start on a shared database."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mcp_agent_eval.errors import EvalError, NotConfigured, StoreTooNew
 from mcp_agent_eval.settings import Settings
 
 _MOVES_BEHIND = 1000
-"""More than ever wait to be looked at: by then a run that is over may have moved several times."""
+"""Finished runs to remember, more than ever wait to be reported: a run may move several times after its end."""
 
 
 @click.command()
@@ -29,7 +29,7 @@ _MOVES_BEHIND = 1000
     "--concurrency",
     metavar="N",
     type=click.IntRange(1, 1000),
-    help="How many runs at once. AGENT_EVAL_MAX_CONCURRENCY, unless given.",
+    help="How many runs at once. Default: AGENT_EVAL_MAX_CONCURRENCY.",
 )
 @click.option(
     "--grace",
@@ -38,29 +38,29 @@ _MOVES_BEHIND = 1000
     callback=a_number,
     default=10,
     show_default=True,
-    help="How long model calls in flight may take to end when it is stopped; their answers are kept.",
+    help="How long model calls in progress may take to finish when it is stopped; their answers are kept.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Report every run that ends.")
 def worker(concurrency: int | None, grace: float, verbose: bool) -> None:
-    """Carry out runs that servers and scripts start on the same database, until a signal ends it.
+    """Execute runs that servers and scripts start on the same database, until a signal ends it.
 
-    It takes only runs whose models it has a key for. What it has not finished in the end goes back to the queue.
+    It only takes runs whose models it has a key for. Unfinished runs go back to the queue at the end.
     """
     given = {} if concurrency is None else {"max_concurrency": concurrency}
     settings = Settings.read(grace_seconds=grace, **given)
     refuse_hosted(settings)
     if not settings.max_concurrency:
         raise NotConfigured(
-            "AGENT_EVAL_MAX_CONCURRENCY is 0: a worker would carry out nothing.",
-            hint="Say how many runs it may carry out at once: mcp-agent-eval worker --concurrency 16.",
+            "AGENT_EVAL_MAX_CONCURRENCY is 0: a worker would not execute any runs.",
+            hint="Say how many runs it may execute at once: mcp-agent-eval worker --concurrency 16.",
         )
     if why := anyio.run(_work, settings, verbose):
         raise why
 
 
 async def _work(settings: Settings, verbose: bool) -> EvalError | None:
-    """Why it ended by itself, if it did."""
-    # Some send a signal twice. So it is listened to until everything is given back.
+    """Why it ended without a signal, if it did."""
+    # Some supervisors send a signal twice, so keep listening until everything is given back.
     with stop_signals() as signals:
         async with connect(settings) as link:
             where = (await link.backend.capabilities()).address
@@ -71,16 +71,16 @@ async def _work(settings: Settings, verbose: bool) -> EvalError | None:
                 received = await _first(signals, link.backend)
         if received is None:
             return StoreTooNew(
-                "A newer version of mcp-agent-eval uses this database by now; what was not finished is back in the "
+                "A newer version of mcp-agent-eval now uses this database; unfinished runs are back in the "
                 "queue.",
-                hint="Upgrade this worker and start it again.",
+                hint="Upgrade this worker and restart it.",
             )
-        say(f"Stopped by {received.name}; what was not finished is back in the queue.")
+        say(f"Stopped by {received.name}; unfinished runs are back in the queue.")
         return None
 
 
 async def _first(signals: AsyncIterator[signal.Signals], backend: Backend) -> signal.Signals | None:
-    """The first signal, or None once nothing may be carried out here any more."""
+    """The first signal, or None once no more runs may be executed here."""
     assert isinstance(backend, EmbeddedBackend), "a hosted one was refused"
 
     async with background_tasks() as tasks:
@@ -95,7 +95,7 @@ async def _first(signals: AsyncIterator[signal.Signals], backend: Backend) -> si
 
 
 async def _tell_of_runs(backend: Backend) -> None:
-    """A line for every run that ends here. What cannot be read is no reason to stop working."""
+    """Print a line for every run that ends here. A run that cannot be read does not stop the worker."""
     told: deque[str] = deque(maxlen=_MOVES_BEHIND)
     async with backend.moved_runs() as moved:
         async for id in moved:

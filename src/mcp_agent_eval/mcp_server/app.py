@@ -1,6 +1,6 @@
-"""What lives as long as the server: the backend, opened when the first call needs it and closed at the end.
+"""State that lives as long as the server: the backend, opened when the first call needs it and closed at the end.
 
-Hosts start a server in every window and most never call it, so the first `tools/list` opens no database and
+Hosts start a server in every window, and most are never called, so the first `tools/list` opens no database and
 imports neither the engine nor a model client.
 """
 
@@ -26,15 +26,15 @@ T = TypeVar("T")
 
 def connect_by_environment() -> AbstractAsyncContextManager[Connection]:
     """The backend that the environment asks for."""
-    # The one import put off: it brings the engine, and a server that is only listed should not wait for it.
+    # The only late import: it brings in the engine, and a server that is only listed should not wait for it.
     from mcp_agent_eval.backend.connect import connect
 
     return connect()
 
 
 class App:
-    """The state of one server. `connection()` opens the backend once, whoever asks first; `beside` is what goes
-    on as long as it is open."""
+    """The state of one server. The first call of `connection()` opens the backend; `beside` runs as long as it is
+    open."""
 
     def __init__(self, connect: Connect, beside: Beside) -> None:
         self._connect = connect
@@ -47,11 +47,11 @@ class App:
         self._waits: set[anyio.CancelScope] = set()
         self._is_stopping = False
         self.unanswered: set[tuple[str, str]] = set()
-        """Questions that a host put and got no answer to: whose they were, and about what."""
+        """Questions that a host asked without getting an answer: who asked, and about what."""
 
     @asynccontextmanager
     async def lifespan(self, _: object) -> AsyncGenerator[App]:
-        """From the first message to the last; what is open is closed at the end."""
+        """The server's lifespan, from the first message to the last; everything open is closed at the end."""
         async with anyio.create_task_group() as self._tasks:
             yield self
             await self.close()
@@ -59,7 +59,8 @@ class App:
 
     @asynccontextmanager
     async def held(self, _: object) -> AsyncGenerator[App]:
-        """For a server whose owner holds the lifespan, since more than one transport would begin and end it."""
+        """The lifespan of a server whose owner controls the state, since several transports would each begin and
+        end it."""
         yield self
 
     async def connection(self) -> Connection:
@@ -71,7 +72,7 @@ class App:
         return held
 
     async def unless_stopped(self, work: Awaitable[T]) -> T | None:
-        """What the work comes to, or None when the server stops first."""
+        """The result of the work, or None if the server stops first."""
         with anyio.CancelScope() as scope:
             self._waits.add(scope)
             if self._is_stopping:
@@ -83,7 +84,7 @@ class App:
         return None
 
     def stop(self) -> None:
-        """Let nobody wait any longer, now or later: whoever does is told how far things are."""
+        """End all waiting, now and in future: waiting callers get the current state."""
         self._is_stopping = True
         for scope in self._waits:
             scope.cancel()
@@ -95,11 +96,11 @@ class App:
             await self._released.wait()
 
     async def _hold_open(self, *, task_status: TaskStatus[Connection]) -> None:
-        # A backend holds a task group, which has to be left by the task that entered it.
+        # A backend holds a task group, which must be exited by the task that entered it.
         self._released = anyio.Event()
         try:
             async with self._connect() as connection:
-                # Only what goes on beside it is cancelled: the backend takes its own time to close.
+                # Only the tasks next to it are cancelled: the backend takes its own time to close.
                 with anyio.CancelScope() as self._held:
                     task_status.started(connection)
                     await self._beside(connection.backend)

@@ -1,4 +1,4 @@
-"""Completion of what a user types into a prompt's argument or a resource's address: names, and beginnings of ids."""
+"""Completes what a user types into a prompt's argument or a resource's address: names and id prefixes."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from mcp_agent_eval.mcp_server.app import App
 from mcp_agent_eval.types import Kind, RunFilter
 
 _MOST = 100
-"""Values that the protocol lets one answer have."""
+"""Most values that the protocol allows in one answer."""
 _PAGE = 100
 _MOST_PAGES = 5
 _LONGEST_NAME = 80
 _SHORTEST_PREFIX = 4
 
 Entry = tuple[str, str]
-"""An id, and the name where the thing has one."""
+"""An id, and the name if there is one."""
 Ref = PromptReference | ResourceTemplateReference
 
 
 class Argument(Protocol):
-    """What is being typed: the argument's name, and its value so far."""
+    """What is being typed: the argument's name and its value so far."""
 
     name: str
     value: str
 
 
 def add_completions(server: MCPServer[App], app: App) -> None:
-    """Put completion on a server."""
+    """Register completion with a server."""
     server.completion()(completer(app))
 
 
 def completer(app: App) -> Callable[[Ref, Argument, object], Awaitable[Completion | None]]:
-    """Completes the arguments that name something; of any other, and without a backend, it knows nothing."""
+    """Completes arguments that name something; offers nothing for any other, or without a backend."""
 
     async def complete(ref: Ref, argument: Argument, _: object) -> Completion | None:
         entries = _ENTRIES.get(argument.name.removesuffix("_id"))
@@ -49,7 +49,7 @@ def completer(app: App) -> Callable[[Ref, Argument, object], Awaitable[Completio
             found = await entries((await app.connection()).backend, argument.value)
         except EvalError:
             return None
-        # An address takes ids only: a name would have to be escaped in it.
+        # An address takes only ids: a name would have to be escaped.
         values = matching(found, argument.value, by_name=isinstance(ref, PromptReference))
         return Completion(values=values[:_MOST], total=len(values), has_more=len(values) > _MOST)
 
@@ -57,8 +57,8 @@ def completer(app: App) -> Callable[[Ref, Argument, object], Awaitable[Completio
 
 
 def matching(entries: Sequence[Entry], typed: str, *, by_name: bool) -> list[str]:
-    """What to offer for what was typed: first what begins with it, then what holds it in its name. A name stands
-    for its thing where it is the only one of its kind and can be typed."""
+    """What to offer for the typed text: first entries that begin with it, then names that contain it. A name is
+    offered if it is unique and can be typed, else the id."""
     key = typed.strip().casefold()
     named = Counter(name.casefold() for _, name in entries)
     begins, holds = list[str](), list[str]()
@@ -98,7 +98,7 @@ async def _suite_runs(backend: Backend, typed: str) -> list[Entry]:
 
 
 async def _or_older(backend: Backend, kind: Reference, typed: str, newest: Iterable[str]) -> list[Entry]:
-    """The newest; where none of them is meant, the one of all that is."""
+    """The newest entries, or, if none of them matches, the one entry of all that does."""
     ids = list(newest)
     if len(typed) >= _SHORTEST_PREFIX and not any(id.startswith(typed.casefold()) for id in ids):
         ids.append(await backend.find(kind, typed))

@@ -1,4 +1,5 @@
-"""Tools that act for real: the user is asked where the host can ask, and elsewhere the caller has to vouch for it."""
+"""Consent for tools that really act: the user is asked if the host can ask, and otherwise the caller has to confirm
+it."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ _LONGEST_NAME = 80
 
 
 class Consent(BaseModel):
-    """What the user answers."""
+    """The user's answer."""
 
     start: bool = Field(description="Let these tools act for real?")
 
@@ -49,18 +50,18 @@ async def suite_consent(
 
 
 def require(ctx: Ctx, answer: Answer, id: str, mocked: str) -> None:
-    """Raises ConsentNeeded unless the user agreed, or there was nothing to ask. `mocked` is the call after which
-    nothing acts."""
+    """Raises ConsentNeeded unless the user agreed or there was nothing to ask. `mocked` is the call that lets
+    nothing act."""
     if isinstance(answer, CancelledElicitation):
         _unanswered(ctx).add(_question(ctx, id))
         raise ConsentNeeded(
-            "Not started: the host asked whether tools may act for real, and got no answer.",
+            "Not started: the host asked whether tools may act for real, but got no answer.",
             hint=f"{_ASK} To let nothing act: {mocked}.",
         )
     if not (isinstance(answer, AcceptedElicitation) and answer.data.start):
         raise ConsentNeeded(
             "Not started: the user was asked whether tools may act for real, and declined.",
-            hint=f"Do not ask again unless the user brings it up. To run with made-up results: {mocked}.",
+            hint=f"Do not ask again unless the user brings it up. To run with mocked results: {mocked}.",
         )
 
 
@@ -68,15 +69,15 @@ _ASK = "Ask the user in the chat; only if they agree, call again with allow_real
 
 
 async def _consent(ctx: Ctx, id: str, acting_in: ActingIn, vouched: bool) -> Consent | Elicit[Consent]:
-    """Where the user can be asked, only the user is believed, and the caller once after a question that was left
-    open: some hosts say that they can ask and have nobody in front of them."""
+    """If the user can be asked, only the user's answer counts. The caller's word counts once after a question
+    without an answer, since some hosts claim that they can ask although no one is there."""
     can_ask = bool(ctx.client_capabilities and ctx.client_capabilities.elicitation)
     if vouched and (not can_ask or _was_left_open(ctx, id)):
         return Consent(start=True)
     acting = await acting_in((await connection(ctx)).backend)
     if acting and not can_ask:
         raise ConsentNeeded(
-            f"Not started: this run would let {_named(acting)} act for real, and the user has not agreed to that.",
+            f"Not started: this run would let {_named(acting)} act for real, and the user has not agreed to it.",
             hint=f"{_ASK} tool_policy 'mock' lets nothing act.",
         )
     return (
@@ -96,7 +97,7 @@ def _named(tools: Sequence[str]) -> str:
 
 
 def _was_left_open(ctx: Ctx, id: str) -> bool:
-    """Whether the last question about it got no answer. It counts for one call."""
+    """Whether the last question about it got no answer. This counts for one call only."""
     questions, question = _unanswered(ctx), _question(ctx, id)
     is_open = question in questions
     questions.discard(question)
@@ -108,6 +109,6 @@ def _unanswered(ctx: Ctx) -> set[tuple[str, str]]:
 
 
 def _question(ctx: Ctx, id: str) -> tuple[str, str]:
-    """By whom, and about what."""
+    """The key of a question: who asked, and about what."""
     request = ctx.request_context.request
     return (state_of(ctx.request_context)["caller"].name if request else "", id)

@@ -1,9 +1,8 @@
-"""The MCP server over Streamable HTTP, as an ASGI app on a backend that is open already.
+"""The MCP server over Streamable HTTP, as an ASGI app on a backend that is already open.
 
-It keeps no sessions: every request stands for itself in both protocol eras, and every handle that a tool returns is
-in the store. So any of several servers on one store can answer any request. What that costs is in docs/http.md.
-
-Keys, hosts, origins and sizes are looked at before a request gets here.
+It keeps no sessions: every request stands alone in both protocol eras, and every handle that a tool returns is in
+the store. So any of several servers on one store can answer any request; docs/http.md lists the drawbacks. Keys,
+hosts, origins and sizes are checked before a request gets here.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _STREAMS = ("text/event-stream", "text/*", "*/*")
 
 
 class McpOverHttp:
-    """Answers POST requests, whatever their path; `stop` lets those that wait or listen come to their end."""
+    """Answers POST requests on any path; `stop` ends those that wait or listen."""
 
     def __init__(
         self, app: App, streaming: StreamableHTTPSessionManager, plain: StreamableHTTPSessionManager
@@ -45,20 +44,21 @@ class McpOverHttp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":
-            # Without sessions there is nothing to listen to or to end, and some hosts come back for ever on another no.
+            # Without sessions there is nothing to listen to or to end, and some hosts retry forever on any other
+            # refusal.
             await Response(status_code=405, headers={"Allow": "POST"})(scope, receive, send)
             return
         manager = self._streaming if _takes_streams(Headers(scope=scope)) else self._plain
         await manager.handle_request(scope, receive, send)
 
     def stop(self) -> None:
-        """Whoever waits for a run is told how far it is, and subscriptions end, all in the order of the protocol."""
+        """End all waiting with the state of each run, and end subscriptions, as the protocol requires."""
         self._app.stop()
 
 
 @asynccontextmanager
 async def open_http(connection: Connection, largest_body: int) -> AsyncGenerator[McpOverHttp]:
-    """The app, until the block is left. It closes nothing of the connection."""
+    """The app, until the block exits. It does not close the connection."""
     server, app = assemble(
         lambda: nullcontext(connection),
         middleware=[_end_in_order, check_scopes],
@@ -68,7 +68,7 @@ async def open_http(connection: Connection, largest_body: int) -> AsyncGenerator
     streaming = _manager(server, largest_body, json_response=False)
     plain = _manager(server, largest_body, json_response=True)
     async with app.lifespan(server):
-        # Runs that REST starts move on, too, whether or not a tool was ever called.
+        # Runs started over REST also move on, whether or not a tool was ever called.
         await app.connection()
         async with streaming.run(), plain.run():
             yield McpOverHttp(app, streaming, plain)
@@ -87,14 +87,14 @@ def _manager(
 
 
 def _takes_streams(headers: Headers) -> bool:
-    """Whether a client takes an answer in parts. One that asks for JSON alone gets that, and no progress."""
+    """Whether a client accepts a streamed answer. One that only accepts JSON gets that, without progress."""
     kinds = (kind.partition(";")[0].strip().lower() for kind in headers.get("accept", "").split(","))
     return any(kind in _STREAMS for kind in kinds)
 
 
 def _sealed(settings: Settings) -> RequestStateSecurity:
-    """What is asked of a user is sealed and comes back with the answer, from the same caller only. Servers that share
-    a secret open each other's."""
+    """Seals the state of a question to the user, which comes back with the answer, from the same caller only.
+    Servers that share a secret can open each other's."""
     secret = settings.shared_secret
     key = secret.get_secret_value() if secret else os.urandom(_KEY_BYTES)
     return RequestStateSecurity(keys=[key], bind_principal=_caller)
@@ -105,7 +105,7 @@ def _caller(ctx: RequestCtx) -> str:
 
 
 async def _end_in_order(ctx: RequestCtx, call_next: CallNext) -> HandlerResult:
-    """A middleware by which a subscription ends with its result once the server stops."""
+    """A middleware that ends subscriptions with a result when the server stops."""
     if ctx.method != "subscriptions/listen":
         return await call_next(ctx)
     result = await ctx.lifespan_context.unless_stopped(call_next(ctx))

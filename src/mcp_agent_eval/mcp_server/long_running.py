@@ -1,7 +1,7 @@
-"""The long-running wrapper: wait for work that may outlast any host's patience, report, hand back a handle.
+"""Waits for work that may take longer than any host waits: reports progress, then returns a handle.
 
-The work itself runs in the backend and knows nothing of the request that waits for it: a request that is
-cancelled or times out takes nothing with it.
+The work itself runs in the backend and knows nothing about the request that waits for it: a request that is
+cancelled or times out stops nothing.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from mcp_agent_eval.mcp_server.app import Ctx
 
 S = TypeVar("S", bound=Settling)
 Step = tuple[float, float, str]
-"""How much is done, of how much, and that in words."""
+"""How much is done, of how much, and both in words."""
 
 
 async def follow(ctx: Ctx, wait: Wait[S], seconds: float, describe: Callable[[S], Step]) -> S:
-    """Wait for the end, at most this long or until the server stops, and tell the host how far it is."""
+    """Wait for the end, at most this long or until the server stops, and report progress to the host."""
     progress = Progress(ctx.report_progress)
 
     async def report(state: S) -> None:
@@ -30,13 +30,13 @@ async def follow(ctx: Ctx, wait: Wait[S], seconds: float, describe: Callable[[S]
 
 
 class Progress:
-    """Progress that only ever grows, as the protocol demands, also when there is no news."""
+    """Progress that always grows, as the protocol demands, even without news."""
 
     def __init__(self, send: Callable[[float, float | None, str | None], Awaitable[None]]) -> None:
         self._send = send
         self._last = 0.0
 
     async def report(self, done: float, total: float, message: str) -> None:
-        """Tell the host, if it asked to be told."""
+        """Report to the host, if it asked for progress."""
         self._last = max(done, self._last + 0.001)
         await self._send(self._last, max(total, self._last), message)

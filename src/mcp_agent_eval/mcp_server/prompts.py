@@ -1,7 +1,7 @@
-"""Prompts: short playbooks by which an assistant does a whole job with our tools, ending in a decision.
+"""Prompts: short playbooks that guide an assistant through a whole job with our tools, ending in a decision.
 
-Their texts are in `playbooks`. What the arguments mean is looked up, so that the calls in them can be made as they
-stand. An argument that finds nothing becomes a remark, never an error: the playbook helps all the same.
+Their texts are in `playbooks`. Arguments are looked up, so that the calls in a text can be made as written. An
+argument that matches nothing becomes a remark, never an error: the playbook is still useful.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ _UNKNOWN = "..."
 _LONGEST_WORDS = 80
 _LONGEST_REMARK = 320
 _PREFIX = 8
-"""Characters of an id that stand for it."""
+"""Characters of an id that are enough to refer to it."""
 _LOOKED_AT = 20
-"""Runs among which the newest that did not pass is looked for."""
+"""Runs to search for the newest that did not pass."""
 
 
 @dataclass(slots=True)
 class Sheet:
-    """What is filled into a playbook, as far as it was found out, and remarks on what was not."""
+    """What to fill into a playbook, as far as it is known, and remarks on what is not."""
 
     facts: dict[str, str]
     remarks: list[str] = field(default_factory=list[str])
 
     def about(self, noun: Noun, kind: Kind) -> None:
-        """Fill in what a noun is called and how calls name it."""
+        """Fill in a noun's name and how calls refer to it."""
         self.facts[kind] = f"the {kind} {_quoted(noun.name)}"
         self.facts[f"{kind}_id"] = noun.id[:_PREFIX]
 
     def missed(self, error: EvalError) -> None:
-        """Remark on what was not found."""
+        """Add a remark on what was not found."""
         self.remarks.append(" ".join(filter(None, (error.message, error.hint))))
 
 
@@ -54,7 +54,7 @@ Find = Callable[[Backend, Given, Sheet], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Playbook:
-    """A prompt: its arguments with what they mean, and what fills its text in."""
+    """A prompt: its arguments with descriptions, and the function that fills in its text."""
 
     name: str
     title: str
@@ -64,7 +64,7 @@ class Playbook:
 
 
 def add_prompts(server: MCPServer[App]) -> None:
-    """Put the prompts on a server."""
+    """Register the prompts with a server."""
     for playbook in PLAYBOOKS:
         server.add_prompt(_prompt(playbook))
 
@@ -144,7 +144,7 @@ async def _for_debug_run(backend: Backend, given: Given, sheet: Sheet) -> None:
 
 
 async def _case_id(backend: Backend, run: Run, sheet: Sheet) -> str:
-    """How calls name the case of a run, which may be gone."""
+    """How calls refer to a run's case, which may be gone."""
     try:
         return (await backend.get("case", run.case_id or "")).id[:_PREFIX]
     except NotFound:
@@ -160,7 +160,7 @@ async def _for_tune_prompt(backend: Backend, given: Given, sheet: Sheet) -> None
 
 
 async def _agent(backend: Backend, given: Given, suite: Noun | None, sheet: Sheet) -> Noun | None:
-    """The agent that was named, else the one that the suite is about."""
+    """The named agent, else the one that the suite is about."""
     meant = given.get("agent") or await _agent_of(backend, suite)
     noun = await _needed(backend, "agent", {"agent": meant or ""}, sheet)
     if isinstance(noun, Agent) and noun.type == "endpoint":
@@ -178,7 +178,7 @@ async def _agent_of(backend: Backend, suite: Noun | None) -> str | None:
 
 
 async def _needed(backend: Backend, kind: Kind, given: Given, sheet: Sheet) -> Noun | None:
-    """What an argument names; without the argument, a remark how to choose."""
+    """What an argument names; without the argument, a remark on how to choose."""
     if not given.get(kind):
         call = written("list", kind=kind)
         sheet.remarks.append(f"No {kind} was named: `{call}` shows them, and the user knows which is meant.")
@@ -198,7 +198,7 @@ async def _optional(backend: Backend, kind: Kind, given: Given, sheet: Sheet) ->
 
 
 async def _run(backend: Backend, reference: str | None, sheet: Sheet) -> Run | None:
-    """The run that was named, else the newest that did not pass."""
+    """The named run, else the newest that did not pass."""
     if reference:
         return await backend.run(await backend.find("run", reference))
     newest = (await backend.runs(RunFilter(limit=_LOOKED_AT))).data
@@ -234,7 +234,7 @@ def _quoted(name: str) -> str:
 
 
 def _words(text: str) -> str:
-    """What a user calls something, as a part of one line."""
+    """A user's name for something, as a part of one line."""
     return clip(" ".join(text.split()), _LONGEST_WORDS)
 
 

@@ -1,7 +1,8 @@
-"""One result, two channels: hosts show the model either the structured value or the text, so both say everything.
+"""Renders a result for two channels: hosts show the model either the structured value or the text, so both are
+complete.
 
-The text is an outline of the same value, which reads better than JSON and costs fewer tokens. Neither is longer than
-a result may be: what is too long is cut by `lab/fitting.py`.
+The text is an outline of the same value, which reads better than JSON and costs fewer tokens. Neither is longer
+than a result may be: `lab/fitting.py` cuts what is too long.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ _MOST_OF_AN_ERROR = 6_000
 def answer(
     value: Json, call: Call, *, most: int = MOST, places: Mapping[str, Place] | None = None
 ) -> CallToolResult:
-    """A successful result of at most so many characters; `call` leads to what does not fit, see `fitted`."""
+    """A successful result of at most that many characters; `call` shows what does not fit, see `fitted`."""
     shown = fitted(value, most, call, places)
     return CallToolResult(content=[TextContent(type="text", text=outline(shown))], structured_content=shown)
 
 
 def part_answer(head: Json, value: Json, part: str, call: Call, *, within: Path = ()) -> CallToolResult:
-    """One part of a value, below the fields that say of what; `within` is as `piece` takes it.
+    """One part of a value, below the fields that identify the value; `within` is passed to `piece`.
 
     Raises:
         InvalidInput: there is no such part.
@@ -52,14 +53,14 @@ def refusal(error: EvalError) -> CallToolResult:
 
 
 def written(tool: str, **arguments: object) -> str:
-    """A tool call as guidance writes it: the arguments that are not None, in JSON."""
+    """A tool call for guidance: the arguments that are not None, in JSON."""
     given = {name: value for name, value in arguments.items() if value is not None}
     named = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in given.items())
     return f"{tool}({named})"
 
 
 def outline(value: object) -> str:
-    """A value as indented `name: value` lines, in which every character can be seen."""
+    """A value as indented `name: value` lines, with every character visible."""
     return visible("\n".join(_lines(value, "")))
 
 

@@ -1,4 +1,4 @@
-"""Runs, transcripts, evaluations, suite runs and cases as resources. Each has a tool that tells the same."""
+"""Runs, transcripts, evaluations, suite runs and cases as resources. A tool shows the same for each of them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from mcp_agent_eval.types.lines import hanging, visible
 
 _PAGE = 18_000
 _REMEMBERED = 1_000
-"""Runs whose suite run is not looked up again while they move on."""
+"""Most runs whose suite run is remembered while they move on."""
 _LONGEST_RESULT = 4_000
 _FOR_BOTH = Annotations(audience=["user", "assistant"], priority=0.5)
 _MARKDOWN = "text/markdown"
@@ -40,7 +40,7 @@ Read = Callable[[Backend], Awaitable[str]]
 
 
 def add_resources(server: MCPServer[App]) -> None:
-    """Put the resource templates on a server."""
+    """Register the resource templates with a server."""
     for uri, name, title, mime_type, read in (
         ("eval://runs/{run_id}", "run", "A run's result", _JSON, read_run),
         (
@@ -58,7 +58,7 @@ def add_resources(server: MCPServer[App]) -> None:
 
 
 async def announce(backend: Backend, bus: SubscriptionBus) -> None:
-    """Tell subscribers of every run that moves on, and of its suite run, for as long as the backend is open."""
+    """Notify subscribers of every run that moves on, and of its suite run, while the backend is open."""
     suite_runs: OrderedDict[str, str | None] = OrderedDict()
     async with backend.moved_runs() as moved:
         async for run_id in moved:
@@ -71,7 +71,7 @@ async def announce(backend: Backend, bus: SubscriptionBus) -> None:
 
 
 async def _suite_run_of(backend: Backend, run_id: str) -> str | None:
-    """The suite run that a run belongs to. What cannot be read now is not worth the news of all others."""
+    """The suite run that a run belongs to. None if it cannot be read now, so that other notifications go on."""
     try:
         return (await backend.run(run_id)).suite_run_id
     except EvalError:
@@ -140,7 +140,7 @@ async def read_case(case_id: str, ctx: Ctx) -> str:
 
 
 def transcript_page(run: Run, turns: Sequence[Turn]) -> str:
-    """Markdown: a paragraph a turn, as many whole turns as fit, and where the next page starts."""
+    """Markdown: one paragraph per turn, as many whole turns as fit, and where the next page starts."""
     page = transcript.page(transcript.turn_rows(turns), transcript.MOST_TURNS, _PAGE)
     shown = turns[: len(page.rows)]
     lines = [f"# Transcript of run {run.id}", _NOTICE]
@@ -150,12 +150,12 @@ def transcript_page(run: Run, turns: Sequence[Turn]) -> str:
     if page.following is not None:
         lines.append(f"Next page: eval://runs/{run.id}/transcript?from_turn={page.following}")
     elif not run.is_final:
-        lines.append("The run is still going.")
+        lines.append("The run is still in progress.")
     return visible("\n\n".join(lines))
 
 
 def _clipped(text: str, most: int, call: str) -> list[str]:
-    """A text, and where it was cut the call that shows the rest."""
+    """A text and, if it was cut, the call that shows the rest."""
     return [text] if len(text) <= most else [clip(text, most), f"`{call}` shows all of it, part by part."]
 
 
@@ -172,7 +172,7 @@ def _paragraph(turn: Turn) -> str:
 
 
 def evaluation_page(run: Run) -> str:
-    """Markdown: the score, then each assertion with its verdict and what it rests on."""
+    """Markdown: the score, then each assertion with its verdict and evidence."""
     heading = f"# Evaluation of run {run.id}"
     if run.evaluation is None or run.evaluation.results is None:
         return f"{heading}\n\nNo evaluation: the run is {run.status}."
@@ -198,7 +198,7 @@ def _result(result: AssertionResult) -> str:
 
 
 async def _answered(ctx: Ctx, read: Read) -> str:
-    """What `read` makes of the backend; our errors as the protocol's."""
+    """The result of `read`, with our errors turned into the protocol's."""
     try:
         return await read((await connection(ctx)).backend)
     except NotFound as exc:
@@ -216,14 +216,14 @@ async def _run(backend: Backend, run_id: str) -> Run:
 
 
 def _turn_number(from_turn: str) -> int:
-    """Raises MCPError for what is not the number of a turn."""
+    """Raises MCPError for anything that is not a turn number."""
     if not _NUMBER.fullmatch(from_turn):
-        raise MCPError(INVALID_PARAMS, "from_turn must be the number of a turn: 0 or more, in digits.")
+        raise MCPError(INVALID_PARAMS, "from_turn must be a turn number: 0 or more, in digits.")
     return int(from_turn)
 
 
 def _as_json(value: object) -> str:
-    """Indented, unless that alone would make it too long."""
+    """JSON, indented unless only that makes it too long."""
     text = json.dumps(value, ensure_ascii=False, indent=2)
     return text if len(text) <= MOST else json.dumps(value, ensure_ascii=False)
 

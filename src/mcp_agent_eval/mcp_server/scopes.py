@@ -1,6 +1,6 @@
-"""What a caller over HTTP must be allowed for each tool and each method, asked before anything is done.
+"""The scope that a caller over HTTP needs for each tool and method, checked before anything is done.
 
-Where no key is asked for, and on stdio, everything is allowed.
+If no key is required, and on stdio, everything is allowed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ TOOLS: Mapping[str, Action] = {
     "read_transcript": "read",
     "list_runs": "read",
 }
-"""The scope that each tool takes, the same one that REST asks for."""
+"""The scope that each tool needs, the same as in REST."""
 
 METHODS: Mapping[str, Action | None] = {
     "initialize": None,
@@ -58,17 +58,17 @@ METHODS: Mapping[str, Action | None] = {
     "tasks/update": "run",
     "tasks/cancel": "run",
 }
-"""The scope that every other method takes. None: any key will do, since it tells nothing of what is kept here. Tasks
-are what comes of a run, so whoever may start one may follow it."""
+"""The scope that every other method needs. None: any key will do, since the method reveals nothing that is stored
+here. A task belongs to a run, so a caller that may start a run may follow it."""
 
 _CALL = "tools/call"
 _COUNTED = frozenset({_CALL, "resources/read"})
-"""What the rate limit counts: what somebody asks for. What hosts do by themselves, to connect, list, complete and
-listen, would use it up before the first question."""
+"""The methods that the rate limit counts: those that a user asks for. What hosts do by themselves, to connect,
+list, complete and listen, would use it up before the first question."""
 
 
 async def check_scopes(ctx: RequestCtx, call_next: CallNext) -> HandlerResult:
-    """A middleware that counts a message and lets it through when its sender may do what it asks."""
+    """A middleware that counts a message and passes it on if its sender is allowed to send it."""
     try:
         _check(ctx)
     except EvalError as error:
@@ -77,7 +77,7 @@ async def check_scopes(ctx: RequestCtx, call_next: CallNext) -> HandlerResult:
 
 
 def state_of(ctx: RequestCtx) -> Mapping[str, Any]:
-    """What was found out about the sender of a message before it got here."""
+    """What `access` found out about a message's sender."""
     assert ctx.request is not None, "over HTTP every message belongs to a request"
     return ctx.request.scope["state"]
 
@@ -93,7 +93,7 @@ def _check(ctx: RequestCtx) -> None:
 
 
 def _action(ctx: RequestCtx) -> Action | None:
-    """What the message asks for. A tool or method that does not exist needs no scope to be told so."""
+    """The scope that a message needs. None for a tool or method that does not exist, so that the caller learns that."""
     if ctx.method == _CALL:
         return TOOLS.get(str((ctx.params or {}).get("name")))
     return METHODS.get(ctx.method)
@@ -104,10 +104,10 @@ def _without_type(result: Json) -> Json:
 
 
 def _refused(ctx: RequestCtx, error: EvalError) -> HandlerResult:
-    """A result where there is a model to read it, else an error of the protocol."""
+    """Refuse with a result if there is a model to read it, else with a protocol error."""
     if ctx.method == _CALL:
         result = refusal(error).model_dump(by_alias=True, mode="json", exclude_none=True)
-        # What a middleware answers with goes out as it is, and the handshake era knows no types of results.
+        # A middleware's answer is sent unchanged, and the handshake era has no result types.
         return result if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS else _without_type(result)
     message = " ".join(filter(None, (error.message, error.hint)))
     raise MCPError(INVALID_REQUEST, message, error.as_dict())

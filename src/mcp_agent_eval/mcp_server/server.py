@@ -1,4 +1,4 @@
-"""The MCP server: one object that serves every protocol revision, put together from its tools and resources."""
+"""The MCP server: one object that serves every protocol revision, built from its tools, resources and prompts."""
 
 from __future__ import annotations
 
@@ -48,16 +48,17 @@ _FIXED_LISTS: tuple[CacheableMethod, ...] = (
     "resources/templates/list",
 )
 _LISTS_LAST_MS = 600_000
-"""A process never changes its lists; over HTTP a newer version may take its place, which clients then learn soon."""
+"""Cache hints: a process never changes its lists, but over HTTP a newer version may replace it, which clients
+should notice soon."""
 
 
 class EvalServer(MCPServer[App]):
-    """The SDK's server, with an unknown prompt refused as the protocol has it, and not as a fault of ours."""
+    """The SDK's server, but an unknown prompt is refused as the protocol says, not reported as our fault."""
 
     async def get_prompt(
         self, name: str, arguments: dict[str, Any] | None = None, context: Ctx | None = None
     ) -> GetPromptResult | InputRequiredResult:
-        """A prompt, filled in. Raises MCPError for one that there is not."""
+        """A prompt, filled in. Raises MCPError if it does not exist."""
         known = [prompt.name for prompt in await self.list_prompts()]
         if name not in known:
             raise MCPError(
@@ -66,7 +67,7 @@ class EvalServer(MCPServer[App]):
         return await super().get_prompt(name, arguments, context)
 
     async def run_stdio_async(self) -> None:
-        """Serve on standard input and output; a line that is not a message is answered, too."""
+        """Serve on standard input and output; lines that are not messages are answered as well."""
         server = self._lowlevel_server
         messages, taken = anyio.create_memory_object_stream[Item](0)
         async with stdio_server() as (lines, replies), anyio.create_task_group() as tasks:
@@ -124,7 +125,7 @@ async def _serve_stdio() -> None:
 
 
 async def _leave_on_signal(app: App) -> None:
-    """Give unfinished runs back, then go at once: the thread that reads standard input cannot be interrupted."""
+    """Give unfinished runs back, then exit at once: the thread that reads standard input cannot be interrupted."""
     with stop_signals() as signals:
         async for _ in signals:
             await app.close()

@@ -1,4 +1,5 @@
-"""Standard input and output, where the SDK drops what it cannot read: whoever sent that would wait for ever."""
+"""Standard input and output. The SDK drops lines that it cannot read, and their sender would wait forever, so we
+answer them."""
 
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ Id = int | str | None
 
 _LONGEST_NUMBER = 18
 _NOT_A_MESSAGE = (
-    'Not a message of JSON-RPC 2.0: it is one object on a line with jsonrpc "2.0" and a method; the id of a request is '
-    "a whole number or a text. Batches are not taken."
+    'Not a JSON-RPC 2.0 message: it must be one object on one line with jsonrpc "2.0" and a method; '
+    "the id of a request is a whole number or a string. Batches are not supported."
 )
 
 
@@ -28,7 +29,7 @@ async def forward_messages(
     messages: MemoryObjectSendStream[Item],
     reply: Callable[[SessionMessage], Awaitable[None]],
 ) -> None:
-    """Hand on what is a message, and answer each line that is none, until either side is closed."""
+    """Pass on messages, and answer all other lines, until either side is closed."""
     with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
         async with messages:
             async for line in lines:
@@ -37,12 +38,12 @@ async def forward_messages(
 
 
 def error_for(item: Item) -> JSONRPCError | None:
-    """What a line is answered with that is not a message; None for one that is."""
+    """The answer to a line that is not a message; None for one that is."""
     if isinstance(item, ValidationError):
         return _refused(item)
     message = item.message if isinstance(item, SessionMessage) else None
     if isinstance(message, JSONRPCNotification) and not message.method.startswith("notifications/"):
-        # The SDK takes a request whose id cannot be one for a notification.
+        # The SDK treats a request with an invalid id as a notification.
         return _error(None, INVALID_REQUEST, _NOT_A_MESSAGE)
     return None
 
@@ -63,7 +64,7 @@ def _error(id: Id, code: int, message: str) -> JSONRPCError:
 
 
 def _read(line: str) -> Any:
-    """What Python's own reader makes of a line: it lets through more than the SDK's."""
+    """Parse a line with Python's reader, which accepts more than the SDK's."""
     try:
         return json.loads(line, parse_int=_number)
     except (ValueError, RecursionError):
@@ -75,7 +76,8 @@ def _number(digits: str) -> int | None:
 
 
 def _id_of(message: Any) -> Id:
-    """The id of a request, as far as there is one: an error with the id of an answer could pass for another's."""
+    """The id of a request, if there is one. An answer's id is not used: the error could be mistaken for another
+    request's."""
     record = cast(dict[str, Any], message) if isinstance(message, dict) else {}
     id = record.get("id") if "method" in record else None
     if isinstance(id, str):

@@ -1,6 +1,6 @@
-"""Tools as this server wants them: unknown arguments are errors, schemas are lean, failures say what to do.
+"""Strict tools: unknown arguments are errors, schemas are lean, failures say what to do.
 
-The SDK's own tool ignores unknown arguments, and puts pydantic's titles and links into what the model reads.
+The SDK's own tools ignore unknown arguments, and show the model pydantic's titles and links.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ Handler = Callable[..., Awaitable[CallToolResult]]
 
 
 class StrictArguments(ArgModelBase):
-    """A tool's arguments, among which an unknown one is an error."""
+    """A tool's arguments; an unknown one is an error."""
 
     model_config = ConfigDict(extra="forbid")
 
     @model_validator(mode="before")
     @classmethod
     def _leave_out_null(cls, given: Any) -> Any:
-        """Many clients send null for what they leave out. It counts only where it means something."""
+        """Drop nulls, which many clients send for omitted arguments, unless null has a meaning."""
         if not isinstance(given, dict):
             return given
         return {
@@ -87,7 +87,7 @@ class StrictTool(Tool):
             return cause
         if isinstance(cause, ToolError):
             return ConsentNeeded(
-                "Not started: what the host answered does not fit the question that it was to put to the user.",
+                "Not started: the host's answer does not fit the question that it was asked to put to the user.",
                 hint="This is a fault of the host. tool_policy 'mock' lets nothing act.",
             )
         if isinstance(cause, ValidationError):
@@ -101,7 +101,7 @@ class StrictTool(Tool):
 
 
 def _arguments(name: str, handler: Handler, *, without: Collection[str]) -> type[StrictArguments]:
-    """What a caller gives: not the context, and nothing that the server finds out by itself."""
+    """The caller's parameters: without the context and anything that the server resolves itself."""
     signature = list(inspect.signature(handler, eval_str=True).parameters.values())[1:]
     parameters = [parameter for parameter in signature if parameter.name not in without]
     fields: dict[str, Any] = {
@@ -115,8 +115,8 @@ def _arguments(name: str, handler: Handler, *, without: Collection[str]) -> type
 
 
 def lean(schema: Json) -> Json:
-    """A JSON Schema without what costs tokens and says nothing: titles, `null` defaults and null alternatives, and
-    what definitions say of themselves to readers of the code."""
+    """A JSON Schema without parts that cost tokens and say nothing: titles, `null` defaults, null alternatives, and
+    definitions' docstrings, which are for readers of the code."""
     leaned = cast(Json, _lean(schema))
     for definition in leaned.get("$defs", {}).values():
         definition.pop("description", None)
@@ -149,7 +149,7 @@ def _is_noise(key: str, value: object) -> bool:
 
 
 def _without_null_alternative(node: Json) -> Json:
-    """A null that is not the default means something of its own, and stays."""
+    """Drop a null alternative if it is only the default; otherwise it has a meaning and stays."""
     alternatives = [item for item in node.get("anyOf", []) if item != {"type": "null"}]
     if len(alternatives) != 1 or node.get("default") is not None:
         return node

@@ -1,7 +1,7 @@
-"""The Tasks extension: a client that declares it is handed a task where a run would outlast its patience.
+"""The Tasks extension: a client that declares it gets a task if a run takes longer than it would wait.
 
-A task is nothing of its own. Its id names a run or a suite run, so it is as durable as these are: it survives a
-restart, and any server on the same store answers for it. Nobody needs it, since every result says how to ask again.
+A task is not stored separately. Its id names a run or a suite run, so it is as durable as these: it survives a
+restart, and any server on the same store answers for it. It is optional, since every result says how to ask again.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ IDENTIFIER = "io.modelcontextprotocol/tasks"
 
 _VERSIONS = frozenset({"2026-07-28"})
 _KINDS = {"run_case": ("run", "run_id"), "run_suite": ("suite_run", "suite_run_id")}
-"""Which tools become tasks: of what kind, and where in their result the id stands."""
+"""Which tools become tasks: the kind, and the field of the result that contains the id."""
 
 _POLL_MS = 2000
 _MOMENT = 1.5
-"""Seconds in which a short run is over: its result then needs no second request."""
+"""Seconds to wait first: the result of a short run then needs no second request."""
 _LONGEST_ID = 80
 _HEADER_MISMATCH = -32020
 
@@ -47,7 +47,7 @@ RequestCtx = ServerRequestContext[App, Any]
 
 
 class TaskParams(RequestParams):
-    """Which task is asked for."""
+    """The requested task."""
 
     task_id: str = Field(alias="taskId")
 
@@ -59,12 +59,12 @@ class TaskUpdateParams(TaskParams):
 
 
 class Tasks(Extension):
-    """The server's half."""
+    """The server's side of the extension."""
 
     identifier = IDENTIFIER
 
     def methods(self) -> Sequence[MethodBinding]:
-        """What clients may ask of a task."""
+        """The requests that clients may make about a task."""
         return [
             MethodBinding("tasks/get", TaskParams, self.get, _VERSIONS),
             MethodBinding("tasks/update", TaskUpdateParams, self.update, _VERSIONS),
@@ -74,16 +74,16 @@ class Tasks(Extension):
     async def intercept_tool_call(
         self, params: CallToolRequestParams, ctx: ServerRequestContext[Any, Any], call_next: CallNext
     ) -> HandlerResult:
-        """Wait a moment only, and answer with a task unless it is over by then."""
+        """Wait only briefly, and answer with a task unless the run is over by then."""
         if params.name not in _KINDS or not _is_declared(ctx):
             return await call_next(ctx)
-        # The handler is invoked with this very object, whatever context it is given.
+        # The handler is invoked with this same object, whatever context it is given.
         params.arguments = _hurried(params.arguments or {})
         result = await call_next(ctx)
         return await _as_task(ctx, params.name, result) or result
 
     async def get(self, ctx: RequestCtx, params: TaskParams) -> HandlerResult:
-        """How far a task is, with the tool's result once there is one."""
+        """The state of a task, with the tool's result once there is one."""
         return {"resultType": "complete"} | await _look(ctx, params)
 
     async def update(self, ctx: RequestCtx, params: TaskUpdateParams) -> HandlerResult:
@@ -102,7 +102,7 @@ class Tasks(Extension):
 
 
 def _hurried(arguments: Json) -> Json:
-    """The arguments with a wait that is no longer than a moment. A wait that is none is left to be refused."""
+    """The arguments with a short wait at most. An invalid wait is left to be refused."""
     asked = arguments.get("wait_seconds")
     if asked is None or (isinstance(asked, int | float) and asked > _MOMENT):
         return arguments | {"wait_seconds": _MOMENT}
@@ -116,7 +116,7 @@ def _is_declared(ctx: ServerRequestContext[Any, Any]) -> bool:
 
 
 async def _as_task(ctx: RequestCtx, tool: str, result: HandlerResult) -> Json | None:
-    """The task for what a tool has started; None where it has asked, failed or finished."""
+    """The task for the run that a tool started; None if the tool has asked a question, failed or finished."""
     if not isinstance(result, CallToolResult) or result.is_error:
         return None
     kind, field = _KINDS[tool]
@@ -126,10 +126,10 @@ async def _as_task(ctx: RequestCtx, tool: str, result: HandlerResult) -> Json | 
 
 
 async def _look(ctx: RequestCtx, params: TaskParams) -> Json:
-    """The state of the task that is asked for.
+    """The state of the requested task.
 
     Raises:
-        MCPError: the client did not declare the extension, named two tasks, or there is no such task.
+        MCPError: the client did not declare the extension, named two different tasks, or there is no such task.
     """
     require_client_extension(ctx, IDENTIFIER)
     _check_header(ctx, params.task_id)
@@ -143,11 +143,11 @@ async def _look(ctx: RequestCtx, params: TaskParams) -> Json:
 
 
 def _check_header(ctx: RequestCtx, task_id: str) -> None:
-    """Over HTTP a header repeats the id, for those who route by it."""
+    """Check the header that repeats the id over HTTP, which proxies may route by."""
     headers: Mapping[str, str] = getattr(ctx.request, "headers", None) or {}
     named = headers.get("mcp-name")
     if named is not None and named != task_id:
-        told = f"The header Mcp-Name is {named[:_LONGEST_ID]!r}, and the task {task_id[:_LONGEST_ID]!r}."
+        told = f"The header Mcp-Name is {named[:_LONGEST_ID]!r}, but the task is {task_id[:_LONGEST_ID]!r}."
         raise MCPError(_HEADER_MISMATCH, told)
 
 
@@ -183,7 +183,7 @@ async def _of_suite_run(backend: Backend, aggregate: SuiteRun) -> Json:
 
 
 def _heading(id: str, created: datetime, ended: datetime | None, message: str) -> Json:
-    """What every state of a task has. It lives as long as its run does: there is no time to live."""
+    """The fields that every state of a task has. It has no time to live: it exists as long as its run."""
     return {
         "taskId": id,
         "statusMessage": message,

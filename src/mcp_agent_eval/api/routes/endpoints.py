@@ -1,5 +1,5 @@
-"""How a route is added: with its scope, its known query and everything that it may answer, so that the published
-document says all of it."""
+"""Adds a route with its scope, its known query parameters and all possible responses, so that the published
+document is complete."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Handler = Callable[..., Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """A successful answer: the name of its schema, what it means, and where to go from it."""
+    """A successful answer: the name of its schema, its meaning, and links to what can follow."""
 
     schema: str
     means: str
@@ -68,10 +68,10 @@ def add(app: FastAPI, handler: Handler, operation: Operation) -> None:
 
 
 _ALWAYS = frozenset({400, 401, 403, 413, 429, 500, 502, 503})
-"""Refusals that any operation may meet, be it at the door or from a backend that is far away."""
+"""Refusals that any operation may return, whether from access control or from a remote backend."""
 
 _OPEN = frozenset({400, 403, 413, 429, 500})
-"""Refusals of what needs no key and no backend."""
+"""Refusals of operations that need neither a key nor a backend."""
 
 
 def _responses(operation: Operation) -> dict[int | str, Json]:
@@ -109,5 +109,5 @@ def _extra(operation: Operation) -> Json:
 
 
 def link(operation_id: str, **parameters: str) -> Json:
-    """Where to go from an answer, as OpenAPI has it."""
+    """Links to what can follow an answer, in OpenAPI's form."""
     return {"operationId": operation_id, "parameters": parameters}

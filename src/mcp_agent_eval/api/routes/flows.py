@@ -1,4 +1,4 @@
-"""The flow simulator: what a flow does with what a caller says, without any model."""
+"""The flow simulator: how a flow responds to a caller, without any model."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from mcp_agent_eval.validation import validated
 
 
 class FlowVerbs:
-    """What is done with the flows of agents."""
+    """Operations on agents' flows."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
     async def test(self, id: Id, body: JsonObject) -> Response:
-        """Deterministic and free: keywords decide where a model would, and tools come to what is given or succeed.
-        `flow_config` takes the place of the saved one."""
+        """Deterministic and free: keywords decide where a model would, and tools return the given results or
+        succeed. `flow_config` replaces the saved one."""
         test = validated(FlowTest, body)
         walked = await self._backend.simulate_flow(
             id,
@@ -35,7 +35,7 @@ class FlowVerbs:
 
 
 def add_flows(app: FastAPI, backend: Backend) -> None:
-    """Everything about flows."""
+    """All routes for flows."""
     add(app, FlowVerbs(backend).test, _TEST)
 
 
@@ -48,5 +48,5 @@ _TEST = Operation(
     action="read",
     body="FlowTest",
     fails=frozenset({404}),
-    answers={200: Answers("FlowWalk", "The way that it took.")},
+    answers={200: Answers("FlowWalk", "The path that it took.")},
 )

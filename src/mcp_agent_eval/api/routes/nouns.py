@@ -38,30 +38,30 @@ class NounVerbs:
         self._kind: Kind = kind
 
     async def list(self, page: Annotated[Paging, Query()]) -> Response:
-        """What was not deleted: personas by name, everything else newest first."""
+        """Everything that is not deleted: personas by name, all others newest first."""
         return answer(page_answer(await self._backend.list(self._kind, limit=page.limit, offset=page.offset)))
 
     async def list_cases(self, page: Annotated[CaseQuery, Query()]) -> Response:
-        """Cases that were not deleted, newest first, each with its agent and persona."""
+        """Cases that are not deleted, newest first, each with its agent and persona."""
         return answer(page_answer(await self._backend.list(self._kind, **page.model_dump())))
 
     async def create(self, body: JsonObject, idempotency_key: IdempotencyKey = None) -> Response:
-        """Answers 200 instead of 201 where the idempotency key was used before, with what was made then."""
+        """Returns 200 instead of 201 if the idempotency key was already used, with what was created then."""
         draft, key = _split(self._kind, body, idempotency_key)
         arrived = now()
         noun = await self._backend.create(self._kind, draft, idempotency_key=key)
         return answer(noun, 200 if noun.created_at < arrived else 201)
 
     async def get(self, id: Id) -> Response:
-        """One that was not deleted."""
+        """One that is not deleted."""
         return answer(await self._backend.get(self._kind, id))
 
     async def update(self, id: Id, body: JsonObject) -> Response:
-        """Replaces the fields that are given, each whole."""
+        """Replaces each given field as a whole."""
         return answer(await self._backend.update(self._kind, id, body))
 
     async def delete(self, id: Id) -> Response:
-        """Takes it out of use. What ran with it stays readable."""
+        """Deletes it. Runs that used it stay readable."""
         await self._backend.delete(self._kind, id)
         return answer({"success": True})
 
@@ -102,7 +102,7 @@ def _create(kind: Kind) -> Operation:
         body=draft_name(kind),
         fails=frozenset({404, 501}),
         answers={
-            200: Answers(schema, "What the idempotency key made before.", links),
+            200: Answers(schema, "What the idempotency key created before.", links),
             201: Answers(schema, f"The new {kind}.", links),
         },
     )
@@ -144,7 +144,7 @@ def _delete(kind: Kind) -> Operation:
         tag=f"{kind}s",
         action="delete",
         fails=frozenset({404, 501}),
-        answers={200: Answers("Deleted", f"The {kind} is out of use.")},
+        answers={200: Answers("Deleted", f"The {kind} is deleted.")},
     )
 
 
@@ -153,7 +153,7 @@ def _named(kind: Kind) -> str:
 
 
 def _links(kind: Kind) -> dict[str, Json]:
-    """From a new noun to everything that is done with one."""
+    """Links from a new noun to all operations on it."""
     links = {verb: link(f"{verb}_{kind}", id="$response.body#/id") for verb in ("get", "update", "delete")}
     if kind == "case":
         links["run"] = link("run_case", case_id="$response.body#/id")
@@ -170,11 +170,11 @@ class _Keyed(Model):
 
 
 def _split(kind: Kind, body: Json, header: str | None) -> tuple[Json, str | None]:
-    """A draft and its idempotency key, which an agent or a tool may have in its body as well."""
+    """A draft and its idempotency key, which may also be in the body of an agent or a tool."""
     if kind not in _KEY_IN_BODY or "idempotency_key" not in body:
         return body, header
     draft = {name: value for name, value in body.items() if name != "idempotency_key"}
     key = validated(_Keyed, {"idempotency_key": body["idempotency_key"]}).idempotency_key
     if header is not None and header != key:
-        raise InvalidInput("idempotency_key is not the same in the body and in the header.")
+        raise InvalidInput("idempotency_key differs between the body and the header.")
     return draft, key

@@ -1,4 +1,4 @@
-"""What this API is, and everything that it answers: for whoever comes without documentation, and without a key."""
+"""Describes this API and all of its endpoints, for anyone without documentation and without a key."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from mcp_agent_eval.types import Capabilities, Json
 
 
 class Root:
-    """The way in."""
+    """The entry point."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
     async def welcome(self, request: Request) -> Response:
-        """The name and version, what goes beyond the contract, and every endpoint with the scope that it takes."""
+        """The name and version, the extensions to the contract, and every endpoint with the scope that it needs."""
         app = cast(FastAPI, request.app)
         return answer(
             {
@@ -35,7 +35,7 @@ class Root:
 
 
 def add_root(app: FastAPI, backend: Backend) -> None:
-    """The list of endpoints, at `/`; its HEAD is for those who only look whether the server is there."""
+    """The list of endpoints, at `/`; HEAD is for checks whether the server is up."""
     root = Root(backend)
     add(app, root.welcome, _ROOT)
     app.add_route("/", root.welcome, methods=["HEAD"], include_in_schema=False)

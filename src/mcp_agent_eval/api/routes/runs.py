@@ -21,7 +21,7 @@ _TURNS_AT_ONCE = 1000
 
 
 class RunVerbs:
-    """What is done with runs."""
+    """Operations on runs."""
 
     def __init__(self, backend: Backend, block_seconds: float) -> None:
         self._backend = backend
@@ -30,8 +30,8 @@ class RunVerbs:
     async def start(
         self, case_id: Id, options: Options, prefer: Prefer, idempotency_key: IdempotencyKey = None
     ) -> Response:
-        """Waits for the run to be settled: 200 then, and 202 with the run as it is when that takes longer. The run
-        goes on in any case, also when nobody waits for the answer."""
+        """Waits for the run to be settled: returns 200 then, or 202 with the run so far if that takes longer. The
+        run goes on in any case, even if no one waits for the answer."""
         run = await self._backend.start_run(
             case_id, agent_overrides=options.agent_overrides, idempotency_key=idempotency_key
         )
@@ -53,7 +53,7 @@ class RunVerbs:
         return answer(await self._backend.run(id))
 
     async def turns(self, id: Id) -> Response:
-        """The transcript as far as it was spoken, by turn number."""
+        """The transcript so far, by turn number."""
         turns: list[Turn] = []
         while True:
             start = turns[-1].turn_number + 1 if turns else 0
@@ -63,7 +63,7 @@ class RunVerbs:
                 return answer(rows_answer(turns))
 
     async def calls(self, id: Id, query: Annotated[CallQuery, Query()]) -> Response:
-        """What was sent to the models and what came back, from call number `start` on."""
+        """What was sent to the models and what came back, starting at call number `start`."""
         return answer(rows_answer(await self._backend.calls(id, start=query.start, limit=query.limit)))
 
     async def evaluation(self, id: Id) -> Response:
@@ -71,13 +71,13 @@ class RunVerbs:
         return answer(verdict_answer(await self._backend.run(id)))
 
     async def cancel(self, id: Id) -> Response:
-        """A run that still waits is cancelled at once, one that is going at its next turn. One that is over cannot
-        be cancelled: 400."""
+        """A waiting run is cancelled at once, one in progress at its next turn. One that is over cannot be
+        cancelled: 400."""
         return answer(await self._backend.cancel(id))
 
 
 def add_runs(app: FastAPI, backend: Backend, block_seconds: float) -> None:
-    """Everything about runs."""
+    """All routes for runs."""
     verbs = RunVerbs(backend, block_seconds)
     add(app, verbs.start, _START)
     add(app, verbs.list, _LIST)
@@ -112,7 +112,7 @@ _START = Operation(
     fails=frozenset({402, 404}),
     answers={
         200: Answers("Run", "The run is settled: every figure is final.", _LINKS, _PREFERENCE_APPLIED),
-        202: Answers("Run", "The run is not settled yet; ask for it again.", _LINKS, _PREFERENCE_APPLIED),
+        202: Answers("Run", "The run is not settled yet; request it again.", _LINKS, _PREFERENCE_APPLIED),
     },
 )
 _LIST = Operation(

@@ -1,4 +1,4 @@
-"""Suite runs: started, listed and added up."""
+"""Suite runs: started, listed and aggregated."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from mcp_agent_eval.errors import NotFound
 
 
 class SuiteRunVerbs:
-    """What is done with runs of suites."""
+    """Operations on suite runs."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
     async def start(self, id: Id, options: Options, idempotency_key: IdempotencyKey = None) -> Response:
-        """Queues a run of every case and answers at once."""
+        """Queues a run of every case and returns at once."""
         started = await self._backend.start_suite_run(
             id, agent_overrides=options.agent_overrides, idempotency_key=idempotency_key
         )
@@ -42,7 +42,7 @@ class SuiteRunVerbs:
 
 
 def add_suite_runs(app: FastAPI, backend: Backend) -> None:
-    """Everything about suite runs."""
+    """All routes for suite runs."""
     verbs = SuiteRunVerbs(backend)
     add(app, verbs.start, _START)
     add(app, verbs.list, _LIST)
@@ -90,5 +90,5 @@ _GET = Operation(
     tag="suite runs",
     action="read",
     fails=frozenset({404}),
-    answers={200: Answers("Aggregate", "The suite run, added up, with its runs.")},
+    answers={200: Answers("Aggregate", "The suite run's aggregate, with its runs.")},
 )

@@ -1,6 +1,6 @@
-"""The `run-suite` command: a suite as a step of a build.
+"""The `run-suite` command: runs a suite as a step of a build.
 
-Everything that is said goes to standard error; standard output is for a report that was sent there.
+All messages go to standard error; standard output is for a report that was sent there.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 _CODES: dict[Outcome, int] = {"passed": 0, "failed": 1, "undecided": 3}
 _MISTAKEN = 2
 _RATE = re.compile(r"(\d{1,3}(\.\d{0,9})?|\.\d{1,9})%?", re.ASCII)
-_NO_SHARE = "{!r} is not a share of runs: give 0.9, or 90%."
+_NO_SHARE = "{!r} is not a share of runs: give 0.9 or 90%."
 _MISTAKES = (
     InvalidInput,
     NotConfigured,
@@ -51,12 +51,12 @@ _MISTAKES = (
     NotSupported,
     Unauthorized,
 )
-"""What whoever wrote the command, the files or the settings has to mend."""
+"""Errors that the user has to fix in the command, the files or the settings."""
 
 
 def _percent(_: click.Context, __: click.Parameter, text: str) -> float:
-    """A share of runs as people write it: 0.9, 90 and 90% are the same. Nobody wants one run in a hundred, so 1 is
-    all of them."""
+    """A share of runs as people write it: 0.9, 90 and 90% are the same. No one wants only 1% to pass, so 1 means
+    all runs."""
     if not _RATE.fullmatch(text):
         raise click.BadParameter(_NO_SHARE.format(text))
     share = Fraction(text.removesuffix("%"))
@@ -81,7 +81,7 @@ def _report(name: str, help: str) -> Callable[[_Command], _Command]:
     default="100%",
     show_default=True,
     callback=_percent,
-    help="The share of runs that has to pass, as 0.9 or 90%.",
+    help="The share of runs that has to pass, such as 0.9 or 90%.",
 )
 @click.option(
     "--repeats",
@@ -89,7 +89,7 @@ def _report(name: str, help: str) -> Callable[[_Command], _Command]:
     type=click.IntRange(1, 100),
     default=1,
     show_default=True,
-    help="Run the suite this many times, which shows the cases that pass only sometimes.",
+    help="Run the suite this many times, to find cases that pass only sometimes.",
 )
 @click.option(
     "--override",
@@ -97,7 +97,7 @@ def _report(name: str, help: str) -> Callable[[_Command], _Command]:
     multiple=True,
     metavar="FIELD=VALUE",
     callback=given,
-    help="A field of the agent to replace, for these runs only; FIELD=@FILE takes it from a file. Repeat it for more, "
+    help="A field of the agent to replace, for these runs only; FIELD=@FILE reads it from a file. Repeat it for more, "
     "or give all of them as JSON or in a YAML or JSON file.",
 )
 @click.option(
@@ -113,14 +113,14 @@ def _report(name: str, help: str) -> Callable[[_Command], _Command]:
     metavar="SECONDS",
     type=click.FloatRange(0, min_open=True),
     callback=a_number,
-    help="Cancel what is not over after this time.",
+    help="Cancel unfinished runs after this time.",
 )
 @click.option("--allow-real-tools", is_flag=True, help="Let tools act that are not mocked.")
 @click.option(
     "--baseline",
     metavar="FILE",
     callback=given,
-    help="An earlier --json report, to show what changed since.",
+    help="An earlier --json report, to show what has changed since.",
 )
 @_report("--junit", "Write JUnit XML.")
 @_report("--json", "Write everything as JSON.")
@@ -142,16 +142,15 @@ def run_suite(
 ) -> None:
     """Run every case of a suite and fail when too few pass.
 
-    SUITE is a suite's id, how its id begins, or its name. A report without a FILE, or with -, goes to
-    standard output.
+    SUITE is a suite's id, id prefix or name. A report without a FILE, or with -, goes to standard output.
 
     \b
     Exit codes:
       0    enough runs passed
       1    too few passed
-      2    the command, the files or the settings do not fit
-      3    it cannot be told: runs broke, time or a budget ran out, or the store or the API failed
-      130  interrupted; what was running was cancelled (143 when terminated)
+      2    the command, the files or the settings are wrong
+      3    undecided: runs broke, time or a budget ran out, or the store or the API failed
+      130  interrupted; unfinished runs were cancelled (143 if terminated)
     """
     outputs = Outputs(junit, json, markdown)
     order = Order(suite, fail_under, repeats, overrides, files, timeout, allow_real_tools)
@@ -159,8 +158,8 @@ def run_suite(
 
 
 def _run(order: Order, baseline: str | None, outputs: Outputs) -> int:
-    """The exit code; what there is to say is said. Nothing may end with another one, least of all with that of a
-    suite of which too few runs passed."""
+    """Run the suite, report, and return the exit code. No error may end with a different code, least of all with
+    the one for too few passed runs."""
     try:
         outputs.prepare()
         return _evaluated(order, read_baseline(baseline) if baseline else None, outputs)
@@ -175,7 +174,7 @@ def _run(order: Order, baseline: str | None, outputs: Outputs) -> int:
     except KeyboardInterrupt:
         return SIGNALLED + signal.SIGINT
     except Exception:
-        say(f"mcp-agent-eval: This is a fault of ours, please report it.\n{format_exc()}")
+        say(f"mcp-agent-eval: This is our fault, please report it.\n{format_exc()}")
         return UNTOLD
 
 

@@ -1,4 +1,4 @@
-"""From an order to a result: evals loaded, consent checked, the suite carried out, and what is left of it cancelled."""
+"""Turns an order into a result: loads evals, checks consent, runs the suite, and cancels what is left of it."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from mcp_agent_eval.types import Json
 from mcp_agent_eval.types.nouns import Noun
 
 _AFTER_A_SIGNAL = 5.0
-"""Seconds for runs to end in: builds are killed a few seconds after they were cancelled."""
+"""Seconds for runs to end: builds are killed a few seconds after they are cancelled."""
 
 _AFTER_THE_TIMEOUT = 60.0
 _SHOWN = 10
 _LOAD_FIRST = "--load PATH loads evals from files first."
-_ADD_CASES = "Give cases `suite:` with its name in a file of evals, and load that with --load PATH."
+_ADD_CASES = "In a file of evals, give cases a `suite:` with its name, and load the file with --load PATH."
 _NO_WORKER = (
-    "This process carries out no runs, since AGENT_EVAL_MAX_CONCURRENCY is 0: `mcp-agent-eval worker` has to be "
+    "This process executes no runs, since AGENT_EVAL_MAX_CONCURRENCY is 0: `mcp-agent-eval worker` has to be "
     "running on the same database."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be done. `timeout` is in seconds."""
+    """What to run. `timeout` is in seconds."""
 
     suite: str
     fail_under: float
@@ -54,14 +54,14 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Why the suite was left before its end, and by which signal if it was one. What has ended until then counts."""
+    """Why the suite was stopped early, and by which signal, if any. Runs that have already ended count."""
 
     reason: str
     signal: signal.Signals | None = None
 
 
 async def evaluate(order: Order) -> tuple[SuiteResult, Stop | None]:
-    """What the suite came to, and why it was cut short, if it was.
+    """The suite's result, and why it was cut short, if it was.
 
     Raises:
         EvalError: nothing was started.
@@ -90,8 +90,8 @@ async def evaluate(order: Order) -> tuple[SuiteResult, Stop | None]:
 
 
 async def _prepare(backend: Backend, order: Order, overrides: Json) -> tuple[Noun, int]:
-    """The suite and how many cases it has, once everything is there that it needs, and nothing would act that should
-    not."""
+    """The suite and its number of cases, after checking that it has all it needs and that no tool would act without
+    consent."""
     if order.files:
         await _load(backend, read_files(order.files, stdin=sys.stdin.buffer.read))
     suite = await backend.get("suite", await _find(backend, order.suite))
@@ -119,7 +119,7 @@ async def _load(backend: Backend, pack: Pack) -> None:
     except LoadFailed as exc:
         for problem in exc.problems:
             say(str(problem))
-        raise InvalidInput("The evals could not be loaded, so that nothing was run.") from None
+        raise InvalidInput("The evals could not be loaded, so nothing was run.") from None
     for line in loaded.in_words():
         say(line)
 
@@ -133,7 +133,7 @@ async def _refuse_real_tools(backend: Backend, suite_id: str, overrides: Json) -
 
 
 async def _carry_out(execution: SuiteExecution, timeout: float | None) -> Stop | None:
-    """All repeats. What is left when they are cut short is cancelled: nobody would look at what it costs."""
+    """Run all repeats. If they are cut short, cancel the rest, whose costs would go unnoticed."""
     caught: list[signal.Signals] = []
     why, rest = f"after the {timeout or 0:g} seconds of --timeout", ""
     try:
@@ -144,7 +144,7 @@ async def _carry_out(execution: SuiteExecution, timeout: float | None) -> Stop |
     except EvalError as exc:
         if not execution.has_started:
             raise
-        why = f"since it could not be followed any more ({exc.message.rstrip('.')})"
+        why = f"since it could no longer be followed ({exc.message.rstrip('.')})"
     finally:
         if why:
             rest = await _cancel(execution, _AFTER_A_SIGNAL if caught else _AFTER_THE_TIMEOUT)
@@ -155,14 +155,14 @@ async def _carry_out(execution: SuiteExecution, timeout: float | None) -> Stop |
 
 
 async def _cancel(execution: SuiteExecution, patience: float) -> str:
-    """Cancel what is left and give it time to end; what became of it, in words. What cannot be reached cannot be
-    cancelled, and the error that led here says why."""
-    rest = "runs that were not over could not be cancelled, and may go on"
+    """Cancel the rest and give it time to end; return the outcome in words. If the backend is unreachable, nothing
+    can be cancelled, and the error that led here says why."""
+    rest = "unfinished runs could not be cancelled and may go on"
     with anyio.move_on_after(patience, shield=True), suppress(EvalError):
         cancelled = await execution.cancel()
-        rest = f"runs that were not over and were cancelled: {cancelled}"
+        rest = f"unfinished runs cancelled: {cancelled}"
         if cancelled:
             runs = "1 run is" if cancelled == 1 else f"{cancelled} runs are"
-            say(f"Stopping: {runs} cancelled; what is under way ends at the next turn.")
+            say(f"Stopping: {runs} cancelled; conversations in progress end at the next turn.")
         await execution.settle()
     return rest

@@ -1,4 +1,4 @@
-"""Ctrl-C, and the signal by which a build is cancelled: work is left in order."""
+"""Handles Ctrl-C and the signal that cancels a build, so that work ends in an orderly way."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from anyio.abc import TaskStatus
 from mcp_agent_eval.background import background_tasks, stop_signals
 
 SIGNALLED = 128
-"""Exit codes above it say which signal ended a process."""
+"""Exit codes above this say which signal ended a process."""
 
 
 @asynccontextmanager
 async def interruptible(caught: list[signal.Signals]) -> AsyncGenerator[None]:
-    """Leaves the block when somebody wants this process to end; `caught` then holds the signal. A second one ends it
+    """Leaves the block when a signal asks this process to end; `caught` then holds the signal. A second one ends it
     at once."""
     with anyio.CancelScope() as scope:
         async with background_tasks() as tasks:

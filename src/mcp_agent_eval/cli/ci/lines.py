@@ -1,4 +1,4 @@
-"""What a suite came to, in lines for a terminal or the log of a build, on standard error."""
+"""Writes a suite's result to standard error, in lines for a terminal or a build log."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _COLOURS = {"passed": "green", "failed": "red", "undecided": "yellow"}
 
 
 def run_line(run: Run) -> str:
-    """A run that has ended."""
+    """The line for a run that has ended."""
     word, _ = _MARKS[verdict(run)]
     seconds = f", {run.duration_ms / 1000:.1f} s" if run.duration_ms is not None else ""
     points = "no score" if score(run) is None else f"score {score(run):g}"
@@ -31,8 +31,7 @@ def run_line(run: Run) -> str:
 
 
 def show_result(result: SuiteResult, changes: Sequence[Change] | None) -> None:
-    """The cases that are not good with their reasons, what changed since a baseline if there was one, and the
-    figures."""
+    """The failed cases with their reasons, the changes since a baseline if there is one, and the figures."""
     for case in result.cases:
         if not case.is_good:
             _show_case(case)

@@ -1,4 +1,4 @@
-"""The files in which a build keeps what a suite came to."""
+"""Writes the files in which a build stores a suite's result."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from mcp_agent_eval.lab.reports.markdown import as_markdown
 from mcp_agent_eval.lab.reports.results import SuiteResult
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
-"""Where GitHub Actions says that the Markdown is which it shows with a job."""
+"""The variable in which GitHub Actions names the Markdown file that it shows with a job."""
 
 _NEIGHBOUR = re.compile("#(?=#)")
 
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """Where reports go, `-` being standard output; None for those that nobody asked for."""
+    """Where reports go; `-` is standard output, None means not requested."""
 
     junit: str | None = None
     json: str | None = None
     markdown: str | None = None
 
     def prepare(self) -> None:
-        """Refuse what cannot be written before anything is paid for, and make the folders.
+        """Refuse files that cannot be written before anything is paid for, and create the folders.
 
         Raises:
-            click.UsageError: two of them share a place, a folder cannot be made, or a file cannot be written.
+            click.UsageError: two of them share a place, a folder cannot be created, or a file cannot be written.
         """
         given = [output for output in (self.junit, self.json, self.markdown) if output]
         if given.count(STANDARD_OUTPUT) > 1:
@@ -49,10 +49,10 @@ class Outputs:
             raise click.UsageError("Two reports have the same FILE: the second would replace the first.")
 
     def write(self, result: SuiteResult, changes: Sequence[Change]) -> None:
-        """All of them, and the summary of a job on GitHub Actions.
+        """Write all reports, and the summary of a job on GitHub Actions.
 
         Raises:
-            CannotWrite: one cannot be written; the others are.
+            CannotWrite: one cannot be written; the others are written.
         """
         failures = [
             exc for output, content in self._contents(result, changes) if (exc := _tried(content, output))
@@ -71,16 +71,16 @@ class Outputs:
 
 
 def _for_a_log(json: str) -> str:
-    """The same value without ##, which stands in texts only: in a build's log, ##[ would be the start of an order."""
+    """The same value without ##, which occurs only in texts: in a build log, ##[ would start a command."""
     return _NEIGHBOUR.sub(r"\\u0023", json)
 
 
 def _check(file: Path) -> None:
-    """Whether a file can be written, as far as that can be told without a trace."""
+    """Refuse a file that cannot be written, as far as that can be checked without leaving a trace."""
     try:
         make_folder(file)
     except OSError as exc:
-        raise click.UsageError(f"The folder {file.parent} cannot be made: {exc.strerror}.") from None
+        raise click.UsageError(f"The folder {file.parent} cannot be created: {exc.strerror}.") from None
     if file.is_dir():
         raise click.UsageError(f"{file} is a folder: a report needs the name of a file.")
     if not os.access(file if file.exists() else file.parent, os.W_OK):
@@ -96,7 +96,7 @@ def _tried(content: bytes, output: str) -> CannotWrite | None:
 
 
 def _add_to_summary(markdown: str) -> None:
-    """A job's summary is shown beside its log, in which everything stands as well: it is not worth failing for."""
+    """Add to a job's summary. Its log contains everything as well, so a failure here is only reported."""
     if file := os.environ.get(SUMMARY):
         try:
             with Path(file).open("a", encoding="utf-8") as summary:

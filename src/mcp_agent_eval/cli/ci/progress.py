@@ -1,4 +1,4 @@
-"""How far a suite is: a bar on a terminal, and elsewhere a line for each run that has ended. All on standard error."""
+"""Shows a suite's progress on standard error: a bar on a terminal, elsewhere a line for each run that has ended."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from mcp_agent_eval.types import Run, SuiteRun
 
 _LABEL = 40
 _SILENCE = 60.0
-"""Seconds after which a build would seem to hang; some are ended for it."""
+"""Seconds after which a build would seem to hang; some CI systems then kill it."""
 
 
 @contextmanager
 def progress(runs: int, suite: str) -> Generator[Watcher]:
-    """Whoever is to be told of so many runs."""
+    """The progress display for that many runs."""
     if not _is_terminal():
         yield Lines()
         return
@@ -33,7 +33,7 @@ def progress(runs: int, suite: str) -> Generator[Watcher]:
 
 
 def _is_terminal() -> bool:
-    """Whether there is one on which a line can be written again and again."""
+    """Whether there is a terminal on which a line can be rewritten."""
     return bool(sys.stderr) and sys.stderr.isatty() and not has_no_cursor()
 
 
@@ -52,7 +52,7 @@ class Lines:
         if current_time() - self._spoke >= _SILENCE:
             over = suite_run.total_runs - suite_run.in_flight
             spent = f"${suite_run.cost_usd:.4f} so far"
-            self._say(f"Still going: {over} of {suite_run.total_runs} runs are over, {spent}.")
+            self._say(f"In progress: {over} of {suite_run.total_runs} runs are over, {spent}.")
 
     def _say(self, line: str) -> None:
         self._spoke = current_time()
@@ -68,4 +68,4 @@ class _Bar:
             self._bar.update(1)
 
     def going(self, suite_run: SuiteRun) -> None:
-        """A bar that stands still says enough."""
+        """Nothing to do: a bar that stands still says enough."""

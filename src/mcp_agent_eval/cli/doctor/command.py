@@ -14,13 +14,13 @@ _WIDTH = 10
 
 
 @click.command()
-@click.option("--no-network", is_flag=True, help="Ask no API and no model provider whether it answers.")
+@click.option("--no-network", is_flag=True, help="Do not contact the API or model providers.")
 @click.option("--json", "as_json", is_flag=True, help="Write the findings as JSON.")
 @click.pass_context
 def doctor(context: click.Context, no_network: bool, as_json: bool) -> None:
-    """Look for what keeps this from working, and say what mends it. Nothing costs money.
+    """Look for problems with this installation, and say how to fix them. Nothing costs money.
 
-    Exits with 1 when something will not work, with 0 otherwise.
+    Exits with 1 if something will not work, and with 0 otherwise.
     """
     findings = anyio.run(_collect, not no_network, not as_json)
     healthy = all(finding.level != "fail" for finding in findings)
@@ -32,8 +32,8 @@ def doctor(context: click.Context, no_network: bool, as_json: bool) -> None:
 
 
 async def _collect(network: bool, tell: bool) -> list[Finding]:
-    """All findings; each is told as it is found, since some take a second."""
-    # The client and the engine take half a second to import, which no other command should wait for.
+    """All findings; each is reported as soon as it is found, since some take a second."""
+    # The client and the engine take half a second to import, which other commands should not wait for.
     from mcp_agent_eval.cli.doctor.examination import examine
 
     found: list[Finding] = []

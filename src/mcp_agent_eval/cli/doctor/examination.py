@@ -1,4 +1,4 @@
-"""Everything that is looked at, in the order in which one thing stands on another."""
+"""All checks, each after those that it depends on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mcp_agent_eval.cli.doctor.variables import read_settings
 
 
 async def examine(network: bool) -> AsyncIterator[Finding]:
-    """What every check finds. Without `network`, no API and no provider is asked."""
+    """What every check finds. Without `network`, no API or provider is contacted."""
     for finding in (*check_packages(), *check_command()):
         yield finding
     settings, found = read_settings()

@@ -1,4 +1,4 @@
-"""What a check found: that all is well, or what is not and what mends it."""
+"""The result of a check: that all is well, or the problem and how to fix it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from mcp_agent_eval.errors import EvalError
 from mcp_agent_eval.types import Json
 
 Level = Literal["ok", "warn", "fail"]
-"""`fail`: something will not work. `warn`: it will, but perhaps not as it was meant."""
+"""`fail`: something will not work. `warn`: it will, but perhaps not as intended."""
 
 
 class Finding(NamedTuple):
-    """One line of the report. `about` is what was looked at; `fix` what to do, unless all is well."""
+    """One line of the report. `about` is what was checked; `fix` is what to do, unless all is well."""
 
     level: Level
     about: str
@@ -31,7 +31,7 @@ def ok(about: str, message: str) -> Finding:
 
 
 def warn(about: str, message: str, fix: str) -> Finding:
-    """It works, but perhaps not as it was meant."""
+    """It works, but perhaps not as intended."""
     return Finding("warn", about, message, fix)
 
 
@@ -41,5 +41,5 @@ def fail(about: str, message: str, fix: str) -> Finding:
 
 
 def failed(about: str, exc: EvalError, otherwise: str) -> Finding:
-    """What an error says; `otherwise` is the fix where it names none."""
+    """A finding from an error; `otherwise` is the fix if the error names none."""
     return fail(about, exc.message, exc.hint or otherwise)

@@ -1,6 +1,6 @@
-"""The configuration files of hosts on this machine: what they start under our name has to be there.
+"""Checks the configuration files of hosts on this machine: the command that they start under our name must exist.
 
-Only what names this server is looked at, and nothing is changed.
+Only entries that name this server are read, and nothing is changed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PLACEHOLDER = re.compile(r"\$\{|%\w+%")
 
 
 class HostFile(NamedTuple):
-    """A file in which a host looks for servers, and the name of the section that holds them."""
+    """A file in which a host looks for servers, and the name of the section with the servers."""
 
     host: str
     path: Path
@@ -37,7 +37,7 @@ class HostFile(NamedTuple):
 
 
 class _Server(NamedTuple):
-    """An entry of such a file: what is started, and with which variables."""
+    """An entry of such a file: the command to start, and its variables."""
 
     name: str
     words: tuple[str, ...]
@@ -45,18 +45,18 @@ class _Server(NamedTuple):
 
 
 def check_host_files() -> Iterator[Finding]:
-    """Every entry that names this server, in every file that is there."""
+    """Every entry that names this server, in every existing file."""
     found = [finding for file in host_files() if file.path.exists() for finding in _check(file)]
     yield from found or [
         ok(
             _ABOUT,
-            f"No host on this machine names this server yet. {COMMAND} hosts shows what each one takes.",
+            f"No host on this machine names this server yet. {COMMAND} hosts shows what each one needs.",
         )
     ]
 
 
 def host_files() -> Iterator[HostFile]:
-    """Where hosts look: for the user, and in the folder that this is called in."""
+    """Where hosts look: in the user's files, and in the current folder."""
     home, here, data, config = Path.home(), Path.cwd(), _application_data(), _config_folder()
     codex = Path(os.environ.get("CODEX_HOME") or home / ".codex")
     zed = data / "Zed" if sys.platform == "win32" else config / "zed"
@@ -90,7 +90,7 @@ def _check(file: HostFile) -> Iterator[Finding]:
         content = _read(file.path)
     except (OSError, ValueError, TypeError) as exc:
         message = f"{file.host}: {file.path} cannot be read ({type(exc).__name__})."
-        yield warn(_ABOUT, message, "Correct it: a host that cannot read it starts no server.")
+        yield warn(_ABOUT, message, "Correct it: a host that cannot read it will not start any server.")
         return
     yield from _check_shape(file, content)
     for server in _servers(content, file.section):
@@ -106,7 +106,7 @@ def _check_shape(file: HostFile, content: Json) -> Iterator[Finding]:
         message = (
             f"{file.host}: {file.section} in {file.path} is not an object with a server under each name."
         )
-        yield warn(_ABOUT, message, f"Correct it: {COMMAND} hosts shows how it has to look.")
+        yield warn(_ABOUT, message, f"Correct it: {COMMAND} hosts shows what it has to look like.")
 
 
 def _check_command(file: HostFile, server: _Server) -> Finding:
@@ -118,21 +118,21 @@ def _check_command(file: HostFile, server: _Server) -> Finding:
     if Path(command).is_absolute():
         if shutil.which(command):
             return ok(_ABOUT, f"{about}.")
-        return fail(_ABOUT, f"{about}, which is not there or cannot be executed.", right)
+        return fail(_ABOUT, f"{about}, which does not exist or cannot be executed.", right)
     if Path(command).name != command:
-        return fail(_ABOUT, f"{about}, a relative path: hosts start servers in folders of their own.", right)
+        return fail(_ABOUT, f"{about}, a relative path: hosts start servers in other folders.", right)
     return _check_bare(about, command, right)
 
 
 def _check_bare(about: str, command: str, right: str) -> Finding:
-    """A command without a path: the host looks for it in a PATH that need not be this one."""
+    """Check a command without a path: the host looks for it in a PATH that may differ from this one."""
     if not (path := shutil.which(command)):
-        return fail(_ABOUT, f"{about}, which is nowhere in PATH.", right)
-    return warn(_ABOUT, f"{about}, which the PATH of a host may not lead to.", f"Write the full path: {path}")
+        return fail(_ABOUT, f"{about}, which is not in PATH.", right)
+    return warn(_ABOUT, f"{about}, which may not be in a host's PATH.", f"Write the full path: {path}")
 
 
 def _servers(content: Json, section: str) -> Iterator[_Server]:
-    """The entries that are ours and start something; Claude Code keeps further ones for each project."""
+    """The entries that start our server; Claude Code also has entries for each project."""
     projects = _mapping(content.get("projects")).values() if section == "mcpServers" else ()
     for holder in (content, *map(_mapping, projects)):
         for name, entry in _mapping(holder.get(section)).items():
@@ -142,7 +142,7 @@ def _servers(content: Json, section: str) -> Iterator[_Server]:
 
 
 def _server(name: str, entry: Json) -> _Server | None:
-    """What an entry starts; None for one that is called over HTTP. Zed used to nest it once more."""
+    """What an entry starts; None for one called over HTTP. Zed used to nest it one level deeper."""
     started = _mapping(entry.get("command")) or entry
     command: object = started.get("path") or started.get("command")
     if not isinstance(command, str):
@@ -158,7 +158,8 @@ def _mapping(value: object) -> Json:
 
 
 def _read(path: Path) -> Json:
-    """TOML, or JSON with the comments and last commas that editors allow. Raises OSError, ValueError and TypeError."""
+    """Parse TOML, or JSON with the comments and trailing commas that editors allow. Raises OSError, ValueError and
+    TypeError."""
     text = path.read_text(encoding="utf-8-sig")
     if path.suffix == ".toml":
         return tomllib.loads(text)

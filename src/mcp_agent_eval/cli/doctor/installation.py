@@ -1,4 +1,4 @@
-"""What is installed: versions, the command that hosts are to start, compiled byte-code."""
+"""Checks the installation: versions, the command for hosts, compiled byte-code."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _PACKAGES = ("mcp_agent_eval", "mcp", "pydantic")
 
 
 def check_packages() -> Iterator[Finding]:
-    """Whether every package that we stand on is there, in a version that fits."""
+    """Whether every required package is installed in a suitable version."""
     try:
         wanted = requires(COMMAND) or []
     except PackageNotFoundError:
-        yield warn("packages", f"{COMMAND} is not installed but run from its sources.", "pip install it.")
+        yield warn("packages", f"{COMMAND} is not installed, but run from its sources.", "pip install it.")
         return
     problems = [problem for requirement in wanted if (problem := _unmet(requirement))]
     for problem in problems:
@@ -40,12 +40,10 @@ def check_command() -> Iterator[Finding]:
     """Whether there is a command that a host can start, and whether a shell starts the same one."""
     launch = this_installation()
     if not Path(launch.command).is_absolute():
-        fix = (
-            f"Give hosts {sys.executable} with the arguments -m mcp_agent_eval, or install the package again."
-        )
+        fix = f"Give hosts {sys.executable} with the arguments -m mcp_agent_eval, or reinstall the package."
         yield fail("command", f"The command {COMMAND} is not where this Python puts commands.", fix)
         return
-    yield ok("command", f"Hosts are to start {' '.join(launch.words())}")
+    yield ok("command", f"Hosts should start {' '.join(launch.words())}")
     first = shutil.which(COMMAND)
     if first and not Path(first).samefile(launch.command):
         fix = f"Call {launch.command}, or put its folder first in PATH."
@@ -53,7 +51,7 @@ def check_command() -> Iterator[Finding]:
 
 
 def check_bytecode() -> Iterator[Finding]:
-    """Whether what was imported by now is kept in compiled form: a start without it takes twice as long."""
+    """Whether the imported modules are stored in compiled form: a start without it takes twice as long."""
     files = list(_cached_files())
     missing = [name for name, cached in files if not Path(cached).exists()]
     if len(missing) < _FEW * len(files):
@@ -61,12 +59,12 @@ def check_bytecode() -> Iterator[Finding]:
         return
     packages = sorted(set(map(_top, missing)))
     unset = "Unset PYTHONDONTWRITEBYTECODE, and call: " if sys.dont_write_bytecode else ""
-    message = f"Not compiled: {', '.join(packages)}. Every start takes longer than it has to."
+    message = f"Not compiled: {', '.join(packages)}. Every start takes longer than necessary."
     yield warn("byte-code", message, unset + _compile(packages))
 
 
 def _unmet(requirement: str) -> str | None:
-    """What is wrong with a requirement of ours; those of extras are left alone."""
+    """The problem with one of our requirements; those of extras are ignored."""
     found = _REQUIREMENT.fullmatch(requirement.strip())
     if not found or "extra" in (found[3] or ""):
         return None
@@ -75,7 +73,7 @@ def _unmet(requirement: str) -> str | None:
     except PackageNotFoundError:
         return f"{found[1]} is not installed."
     fits = all(_fits(have, bound, limit) for bound, limit in _BOUND.findall(found[2]))
-    return None if fits else f"{found[1]} is {have}, and has to be {found[2].strip()}."
+    return None if fits else f"{found[1]} is {have}, but has to be {found[2].strip()}."
 
 
 def _fits(have: str, bound: str, limit: str) -> bool:
@@ -83,7 +81,7 @@ def _fits(have: str, bound: str, limit: str) -> bool:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    """A version as far as it is numbers, which is as far as our limits go."""
+    """The leading numbers of a version, which is all that our limits use."""
     return tuple(int(part) for part in re.findall(r"\d+", re.split(r"[a-z+-]", text)[0]))
 
 

@@ -1,4 +1,5 @@
-"""Which model plays which role, and whether its provider answers. It is asked for its list of models, which is free."""
+"""Checks which model plays which role, and whether its provider answers: it is asked for its list of models, which
+is free."""
 
 from __future__ import annotations
 
@@ -16,11 +17,11 @@ from mcp_agent_eval.types import ModelRole
 _ABOUT, _PROVIDER = "models", "provider"
 _ROLES: tuple[ModelRole, ...] = get_args(ModelRole)
 _HARMLESS: tuple[FailureKind, ...] = ("malformed", "refused", "rate_limit", "overloaded")
-"""An answer all the same, which leaves open whether the key is good."""
+"""Failures that are still answers; whether the key is valid stays unknown."""
 
 
 async def check_models(settings: Settings, *, ask: bool) -> AsyncIterator[Finding]:
-    """The model of each role and, where `ask` allows it, what the providers say of them."""
+    """The model of each role and, if `ask` allows it, what the providers say about it."""
     roles = _ROLES if settings.backend == "embedded" else _judging_here(settings)
     models: set[str] = set()
     for role in roles:
@@ -34,7 +35,7 @@ async def check_models(settings: Settings, *, ask: bool) -> AsyncIterator[Findin
 
 
 def _judging_here(settings: Settings) -> Sequence[ModelRole]:
-    """With the hosted API, models are its own, but for a judge in the place of a stub."""
+    """With the hosted API only our own judge matters, if its judge is a stub; all other models are the API's."""
     return ("judge",) if settings.judge_model else ()
 
 
@@ -45,7 +46,7 @@ def _role(settings: Settings, role: ModelRole) -> tuple[Finding, str | None]:
         say = warn if role == "judge" else fail
         needed = "" if role != "judge" else " Only cases with custom_llm_judge need one."
         return say(_ABOUT, exc.message + needed, exc.hint or "See docs/models.md."), None
-    remark = ": deterministic, and no LLM" if model == OFFLINE else ""
+    remark = ": deterministic, not an LLM" if model == OFFLINE else ""
     return ok(_ABOUT, f"{role}: {model}{remark}"), model
 
 
@@ -60,13 +61,13 @@ async def _ask(settings: Settings, provider: str, models: Sequence[str]) -> list
 
 
 def _listed(model: str, where: str, offered: Sequence[str]) -> Finding:
-    """Providers list a model under longer names than those that they take: with a date, a tag or a path."""
+    """Compare names. Providers list a model under longer names than they accept: with a date, a tag or a path."""
     name = model.partition(":")[2]
     if any(name in _endings(one) or one.startswith(name) for one in offered):
-        return ok(_PROVIDER, f"{where} takes the key and lists {name}.")
+        return ok(_PROVIDER, f"{where} accepts the key and lists {name}.")
     near = get_close_matches(name, offered, n=3, cutoff=0.4)
     fix = f"Choose one that it lists{': ' + ', '.join(near) if near else ''}."
-    return warn(_PROVIDER, f"{where} takes the key, and does not list {name}.", fix)
+    return warn(_PROVIDER, f"{where} accepts the key but does not list {name}.", fix)
 
 
 def _endings(listed: str) -> Iterator[str]:
@@ -79,9 +80,9 @@ def _unanswered(settings: Settings, provider: str, exc: ModelError) -> Finding:
     where = settings.model_base_url or own
     message = f"{exc.message}, at {where}." if where else f"{exc.message}."
     if exc.kind in _HARMLESS:
-        return warn(_PROVIDER, message, "Whether the key is good is shown by the first run only.")
+        return warn(_PROVIDER, message, "Only the first run will show whether the key is valid.")
     if exc.kind == "auth":
-        return fail(_PROVIDER, message, f"Put a key that is good there into {provider.upper()}_API_KEY.")
+        return fail(_PROVIDER, message, f"Set {provider.upper()}_API_KEY to a key that is valid there.")
     return fail(_PROVIDER, message, "Check the base URL, the network and the provider's account.")
 
 

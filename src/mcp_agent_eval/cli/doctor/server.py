@@ -1,4 +1,4 @@
-"""The MCP server itself: started as a host starts it, and asked for its tools."""
+"""Checks the MCP server itself: starts it as a host does, and asks for its tools."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mcp_agent_eval.lab.reports.texts import one_line
 _ABOUT = "server"
 _PATIENCE = 30.0
 _SLOW = 8.0
-"""Seconds: some hosts wait for ten."""
+"""Seconds to wait: some hosts wait for ten."""
 
 
 async def check_server() -> Finding:
@@ -29,15 +29,13 @@ async def check_server() -> Finding:
             with anyio.fail_after(_PATIENCE):
                 return await _ask(launch, log)
         except Exception as exc:
-            # Whatever it is that keeps a server from starting: the finding is that it does.
+            # Whatever keeps a server from starting, the finding is that it does not start.
             message = f"{' '.join(launch.words())} does not answer ({type(exc).__name__}). {_last_line(log)}"
-            return fail(
-                _ABOUT, message.strip(), "Start it in a shell to see why, or install the package again."
-            )
+            return fail(_ABOUT, message.strip(), "Start it in a shell to see why, or reinstall the package.")
 
 
 async def _ask(launch: Launch, log: TextIO) -> Finding:
-    # Nothing of this shell's environment: hosts do not pass it on either.
+    # Nothing from this shell's environment: hosts do not pass it on either.
     parameters = StdioServerParameters(command=launch.command, args=list(launch.arguments))
     began = time.monotonic()
     async with Client(stdio_client(parameters, errlog=log)) as client:
@@ -48,13 +46,13 @@ async def _ask(launch: Launch, log: TextIO) -> Finding:
     message = f"Answers after {seconds:.1f} s with {len(listed.tools)} tools in {characters:,} characters."
     if seconds > _SLOW:
         return warn(
-            _ABOUT, message, "Some hosts give up after ten seconds: see what keeps this machine busy."
+            _ABOUT, message, "Some hosts give up after ten seconds: check what keeps this machine busy."
         )
     return ok(_ABOUT, message)
 
 
 def _last_line(log: TextIO) -> str:
-    """Where a Python that dies says why."""
+    """The last line of a log, where a crashing Python says why."""
     log.seek(0)
     lines = log.read().splitlines()
     return one_line(lines[-1]) if lines else ""

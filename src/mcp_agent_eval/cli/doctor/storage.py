@@ -1,4 +1,4 @@
-"""Where evals are kept: the database here, or the API elsewhere."""
+"""Checks where evals are stored: the database here, or the API elsewhere."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _PATIENCE = 30.0
 
 
 async def check_database(settings: Settings) -> AsyncIterator[Finding]:
-    """Whether it can be read and written, has today's schema, and has room to grow."""
+    """Whether the database can be read and written, has the current schema, and has room to grow."""
     try:
         file = database_file(settings)
         if file is None or file.exists():
             await try_database(settings)
             yield ok(
-                _DATABASE, f"{address(settings)} can be written, and its schema is that of this version."
+                _DATABASE, f"{address(settings)} can be written, and its schema is the one of this version."
             )
         else:
             yield _place_for(file)
@@ -41,7 +41,7 @@ async def check_database(settings: Settings) -> AsyncIterator[Finding]:
 
 
 async def check_api(settings: Settings) -> AsyncIterator[Finding]:
-    """Whether the API answers and takes the key, and whether anybody judges."""
+    """Whether the API answers and accepts the key, and whether there is a real judge."""
     try:
         with anyio.fail_after(_PATIENCE):
             async with connect(settings) as link:
@@ -53,17 +53,17 @@ async def check_api(settings: Settings) -> AsyncIterator[Finding]:
         message = f"{settings.api_url} gave no answer within {_PATIENCE:g} seconds."
         yield fail(_API, message, "Check AGENT_EVAL_API_URL and the network.")
     else:
-        yield ok(_API, f"{settings.api_url} answers, and takes the key.")
+        yield ok(_API, f"{settings.api_url} answers and accepts the key.")
         if not judges and not settings.judge_model:
             yield warn(_API, f"{STUB_JUDGE[0].upper()}{STUB_JUDGE[1:]}.", "Set AGENT_EVAL_JUDGE_MODEL.")
 
 
 def _place_for(file: Path) -> Finding:
-    """Of a database that was never used. It is not made here: looking changes nothing."""
+    """The finding for a database that was never used. It is not created here: checks change nothing."""
     folder = _nearest_folder(file)
     if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
-        return ok(_DATABASE, f"{file} will be made when it is first used.")
-    return fail(_DATABASE, f"{file} cannot be made: {folder} is no folder that may be written to.", _ANOTHER)
+        return ok(_DATABASE, f"{file} will be created when it is first used.")
+    return fail(_DATABASE, f"{file} cannot be created: {folder} is not a writable folder.", _ANOTHER)
 
 
 def _room(file: Path) -> Iterator[Finding]:

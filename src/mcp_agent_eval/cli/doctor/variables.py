@@ -1,4 +1,4 @@
-"""The settings: every one that does not fit, not only the first, and those that nobody reads."""
+"""Checks the settings: reports every invalid one, not only the first, and those that are never read."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from mcp_agent_eval.errors import NotConfigured
 from mcp_agent_eval.settings import PREFIX, Settings
 
 _ABOUT = "settings"
-_CORRECT = "Correct the variable; docs/settings.md says what it takes."
+_CORRECT = "Correct the variable; docs/settings.md says what it accepts."
 
 
 def known_variables() -> list[str]:
-    """The environment variables that are read, but for secrets, whose names are the user's."""
+    """The environment variables that are read, except secrets, whose names the user chooses."""
     return [
         str(field.validation_alias or PREFIX + name.upper()) for name, field in Settings.model_fields.items()
     ]
 
 
 def read_settings() -> tuple[Settings, list[Finding]]:
-    """The settings as far as they fit, and what does not."""
+    """The valid settings, and the problems with the others."""
     given = _known(os.environ)
     good, problems = _fitting(given)
     with _only(good):
@@ -34,13 +34,13 @@ def read_settings() -> tuple[Settings, list[Finding]]:
 
 
 def misfits(given: Mapping[str, str], where: str) -> Iterator[Finding]:
-    """What is wrong with variables that are set somewhere else."""
+    """The problems with variables that are set elsewhere, such as in a host's file."""
     for problem in _fitting(_known(given))[1]:
         yield fail(_ABOUT, f"{where}: {problem.message}", _CORRECT)
 
 
 def unknown_variables(names: Iterable[str], where: str) -> Iterator[Finding]:
-    """Those that look like ours and that nobody reads, with the nearest that somebody does."""
+    """Variables that look like ours but are never read, with the most similar one that is."""
     for name in sorted(names):
         upper = name.upper()
         if (
@@ -48,19 +48,19 @@ def unknown_variables(names: Iterable[str], where: str) -> Iterator[Finding]:
             and upper not in known_variables()
             and not upper.startswith(SECRET_PREFIX)
         ):
-            yield warn(_ABOUT, f"{name} in {where} is no setting, and nobody reads it.", _nearest(upper))
+            yield warn(_ABOUT, f"{name} in {where} is not a setting and is never read.", _nearest(upper))
 
 
 def _nearest(name: str) -> str:
-    """What may be meant. The prefix, which is the longest part of most names, says nothing."""
+    """The variable that may be meant. The prefix, the longest part of most names, is ignored."""
     known = {variable.removeprefix(PREFIX): variable for variable in known_variables()}
     near = get_close_matches(name.removeprefix(PREFIX), known, n=1)
-    return f"Did you mean {known[near[0]]}?" if near else "See docs/settings.md for those there are."
+    return f"Did you mean {known[near[0]]}?" if near else "See docs/settings.md for all settings."
 
 
 def _all_well(given: Collection[str]) -> str:
     return (
-        f"All fit; set are: {', '.join(sorted(given))}." if given else "None is set, so that defaults apply."
+        f"All are valid. Set: {', '.join(sorted(given))}." if given else "None is set, so the defaults apply."
     )
 
 
@@ -73,7 +73,7 @@ def _known(given: Mapping[str, str]) -> dict[str, str]:
 
 
 def _fitting(given: Mapping[str, str]) -> tuple[dict[str, str], list[NotConfigured]]:
-    """The variables that hold, and what is wrong with the others: first each by itself, then together."""
+    """The valid variables, and the problems with the others: checked first one by one, then together."""
     misfits = {name: problem for name in given if (problem := _problem_with({name: given[name]}))}
     good = {name: value for name, value in given.items() if name not in misfits}
     together = _problem_with(good)
@@ -81,7 +81,7 @@ def _fitting(given: Mapping[str, str]) -> tuple[dict[str, str], list[NotConfigur
 
 
 def _problem_with(given: Mapping[str, str]) -> NotConfigured | None:
-    """What is wrong with these variables, all others being left out."""
+    """The problems with these variables, ignoring all others."""
     with _only(given):
         try:
             Settings.read()
@@ -92,7 +92,7 @@ def _problem_with(given: Mapping[str, str]) -> NotConfigured | None:
 
 @contextmanager
 def _only(given: Mapping[str, str]) -> Generator[None]:
-    """The environment with no other variables of ours than these."""
+    """The environment with none of our variables except these."""
     ours = _known(os.environ)
     _replace(ours, given)
     try:

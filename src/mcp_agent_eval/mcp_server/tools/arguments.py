@@ -1,4 +1,4 @@
-"""Arguments that several tools share, described once for a reader who has never seen this product."""
+"""Arguments that several tools share, described for a reader who has never seen this product."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from mcp_agent_eval.types import Json, Kind
 
 T = TypeVar("T")
 ROWS = 20
-"""Rows of a list, unless its caller says how many."""
+"""Rows of a list by default."""
 
 
 def unless(value: T, default: T) -> T | None:
-    """An argument as guidance repeats it: not where it is the default."""
+    """An argument for guidance: None if it is the default."""
     return None if value == default else value
 
 
 def _no_run(kind: object) -> object:
     if kind in ("run", "suite_run"):
         raise InvalidInput(
-            f"{kind!r} is not a kind of record here: runs have tools of their own.",
+            f"{kind!r} is not a kind of record here: runs have their own tools.",
             hint="Call list_runs, get_run, get_aggregate or cancel_run.",
         )
     return kind

@@ -1,4 +1,4 @@
-"""Tools that write the nouns: agents, personas, cases and suites."""
+"""Tools for the nouns: agents, personas, cases and suites."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mcp_agent_eval.types.nouns import FIXED, Noun
 
 _LONGEST_CELL = 200
 _ECHO = 1_000
-"""Characters of the answer to an update: its caller knows what was sent."""
+"""Most characters of the answer to an update: its caller knows what was sent."""
 
 
 async def create_agent(
@@ -194,9 +194,9 @@ async def _create(ctx: Ctx, kind: Kind, draft: Json) -> CallToolResult:
 
 
 async def _taken(backend: Backend, capabilities: Capabilities, kind: Kind, noun: Noun) -> list[str]:
-    """A warning where another noun has the name, which then means neither."""
+    """A warning if another noun has the same name, which then identifies neither."""
     if capabilities.backend != "embedded":
-        # Elsewhere a name is looked for in the list of all.
+        # Elsewhere finding a name means reading the whole list.
         return []
     try:
         await backend.find(kind, noun.name)
@@ -215,7 +215,7 @@ async def simulate_flow(
     flow_config: Annotated[Draft | None, Field(description="What if: another flow in its place")] = None,
     part: Part = None,
 ) -> CallToolResult:
-    """Walk a flow agent without any model, free: keywords decide. Shows its way, its end, and every fault of it."""
+    """Walk a flow agent without a model, for free: keywords decide. Shows its path, its end and every fault."""
     backend = (await connection(ctx)).backend
     agent = await backend.find("agent", agent_id)
     transcript: list[Json] = [{"role": "user", "text": line} for line in says]
@@ -300,7 +300,7 @@ async def update_noun(
 
 
 async def delete_noun(ctx: Ctx, kind: NounKind, id: Ref) -> CallToolResult:
-    """Take an agent, persona, tool, case or suite out of use. Its runs and transcripts are kept."""
+    """Delete an agent, persona, tool, case or suite. Its runs and transcripts are kept."""
     backend = (await connection(ctx)).backend
     found_id = await backend.find(kind, id)
     await backend.delete(kind, found_id)

@@ -1,4 +1,4 @@
-"""Every tool of the server: what it is called, its title, and what it does to the world."""
+"""Every tool of the server: its name, its title, and its effect on the world."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tool that reads what was said, and what the models were sent."""
+"""The tool that reads what was said and what the models were sent."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def _rows(backend: Backend, run: Run, view: View, start: int, limit: int) 
 
 
 async def none_from(backend: Backend, run: Run, view: View, start: int) -> str:
-    """What to say where there is nothing from a turn or a model call on."""
+    """What to say if there is nothing from a turn or a model call on."""
     said = "none" if run.is_final else "none yet"
     if not start:
         return said
@@ -66,11 +66,11 @@ async def none_from(backend: Backend, run: Run, view: View, start: int) -> str:
 
 
 def _page(run: Run, view: View, page: transcript.Page, most: int, nothing: str | None) -> CallToolResult:
-    """As many rows as were found to fit; the first one is cut when not even that does."""
+    """As many rows as fit; the first one is cut if not even that fits."""
     following = page.following
 
     def call(place: Place) -> str:
-        # A part of a row is asked for by the row and the way within it.
+        # A part of a row is requested by the row and the path within it.
         return _call(run, view, page.rows[0].number, str(Place(place.path[2:], place.start)))
 
     shown = {
@@ -88,7 +88,7 @@ def _page(run: Run, view: View, page: transcript.Page, most: int, nothing: str |
 def _part_of(
     run: Run, view: View, rows: Sequence[transcript.Row], part: str, nothing: str | None
 ) -> CallToolResult:
-    """A part of the first row. Raises InvalidInput where there is no such part, or no row."""
+    """A part of the first row. Raises InvalidInput if there is no such part or no row."""
     if not rows:
         raise InvalidInput(f"There is nothing to take a part of: {nothing}.")
     line, number = rows[0].line, rows[0].number

@@ -1,4 +1,4 @@
-"""What callers call things by, a name or the beginning of an id, as the id of the thing."""
+"""Turns references by callers, a name or an id prefix, into ids."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _KINDS: Mapping[str, Reference] = {
     "suite_id": "suite",
     "suite_run_id": "suite_run",
 }
-"""The fields that name something, and what."""
+"""The fields that name something, with its kind."""
 
 
 async def found(backend: Backend, **references: str | None) -> dict[str, str | None]:
-    """The ids behind references, by the fields that they stand in. Raises NotFound, AmbiguousReference."""
+    """The ids for references, by field. Raises NotFound, AmbiguousReference."""
     return {
         field: await backend.find(_KINDS[field], reference) if reference else None
         for field, reference in references.items()
@@ -34,7 +34,7 @@ async def found(backend: Backend, **references: str | None) -> dict[str, str | N
 
 
 async def with_ids(backend: Backend, kind: Kind, fields: Json, *, but: Collection[str] = ()) -> Json:
-    """Fields of a noun with ids in the place of names. What cannot be a reference is left to be refused."""
+    """A noun's fields with ids in place of names. Values that cannot be references are left to be refused."""
     known = DRAFTS[kind].model_fields.keys() - set(but)
     return {
         field: await _with_ids(backend, field, value) if field in known else value
@@ -53,12 +53,12 @@ async def _id(backend: Backend, kind: Reference, value: Any) -> Any:
 
 
 async def found_case(ctx: Ctx, case_id: str) -> str:
-    """The case of a call, for all who need it."""
+    """The case of a call, resolved once for all who need it."""
     return await (await connection(ctx)).backend.find("case", case_id)
 
 
 async def found_suite(ctx: Ctx, suite_id: str) -> str:
-    """The suite of a call, for all who need it."""
+    """The suite of a call, resolved once for all who need it."""
     return await (await connection(ctx)).backend.find("suite", suite_id)
 
 
@@ -67,7 +67,7 @@ FoundSuite = Annotated[str, Resolve(found_suite)]
 
 
 async def found_run(backend: Backend, reference: str) -> str:
-    """The id of a run. Raises NotFound, which says what to call where it is a suite run."""
+    """The id of a run. Raises NotFound, which says what to call if it is a suite run."""
     try:
         return await backend.find("run", reference)
     except NotFound:
@@ -79,7 +79,7 @@ async def found_run(backend: Backend, reference: str) -> str:
 
 
 async def found_suite_run(backend: Backend, reference: str) -> str:
-    """The id of a suite run. Raises NotFound, which says what to call where it is a run."""
+    """The id of a suite run. Raises NotFound, which says what to call if it is a run."""
     try:
         return await backend.find("suite_run", reference)
     except NotFound:
@@ -89,7 +89,7 @@ async def found_suite_run(backend: Backend, reference: str) -> str:
 
 
 async def found_or_none(backend: Backend, kind: Reference, reference: str) -> str | None:
-    """The id behind a reference, or None where nothing fits. Raises AmbiguousReference."""
+    """The id for a reference, or None if nothing matches. Raises AmbiguousReference."""
     with suppress(NotFound):
         return await backend.find(kind, reference)
     return None

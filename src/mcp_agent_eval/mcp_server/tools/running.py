@@ -93,7 +93,7 @@ async def run_suite(
 
 
 def _mocked(case_id: str) -> str:
-    """The call after which no tool of a case acts."""
+    """The call that lets no tool of a case act."""
     return written("update", kind="case", id=case_id, changes={"tool_policy": "mock"})
 
 
@@ -213,7 +213,7 @@ def shown_suite_run(
     part: str | None = None,
     covered: Json | None = None,
 ) -> CallToolResult:
-    """A suite run's aggregate, or a part of it; `covered` is what it says beside."""
+    """A suite run's aggregate, or a part of it; `covered` is the flow coverage to add."""
     call = partial(written, "get_aggregate", suite_run_id=aggregate.suite_run_id)
     if covered:
         call = partial(call, flow_coverage=True)
@@ -231,7 +231,7 @@ def shown_suite_run(
 
 
 def _plain(value: Json) -> CallToolResult:
-    """A result that is short whatever happens."""
+    """A result that is always short."""
     return answer(without_blanks(value), lambda _: "list_runs()")
 
 
@@ -253,7 +253,7 @@ async def _followed_suite_run(
 
 
 def run_progress(run: Run) -> Step:
-    """How many turns were spoken, of at most how many, and that in words."""
+    """How many turns were spoken, of at most how many, and both in words."""
     if run.spoken_turns is None:
         return 0, run.max_turns, run.status
     message = f"turn {run.spoken_turns} of at most {run.max_turns}, ${run.cost_usd:.4f} so far"
@@ -261,14 +261,14 @@ def run_progress(run: Run) -> Step:
 
 
 def suite_run_progress(aggregate: SuiteRun) -> Step:
-    """How many runs are done, of how many, and that in words."""
+    """How many runs are done, of how many, and both in words."""
     done = aggregate.total_runs - aggregate.in_flight
     message = f"{done} of {aggregate.total_runs} runs done, ${aggregate.cost_usd:.4f} so far"
     return done, aggregate.total_runs, message
 
 
 async def suite_name(backend: Backend, aggregate: SuiteRun) -> str | None:
-    """The suite's name, as long as it was not deleted."""
+    """The suite's name, unless it was deleted."""
     try:
         return (await backend.get("suite", aggregate.suite_id)).name if aggregate.suite_id else None
     except NotFound:
@@ -276,7 +276,7 @@ async def suite_name(backend: Backend, aggregate: SuiteRun) -> str | None:
 
 
 async def _flow_coverages(backend: Backend, suite_run_id: str) -> list[Json]:
-    # Late: it brings every shape of a flow, which a server that is only listed does not need.
+    # Late: it imports all shapes of a flow, which a server that is only listed does not need.
     from mcp_agent_eval.lab.flow_coverage import flow_coverages
 
     return await flow_coverages(backend, suite_run_id)
@@ -297,11 +297,11 @@ async def _suite_run_id(backend: Backend, suite_run_id: str | None, suite_id: st
 
 
 async def _stop_suite_run(backend: Backend, suite_run_id: str) -> int:
-    """How many runs there were to stop. Raises RunFinished when there was none."""
+    """How many runs there were to stop. Raises RunFinished if there were none."""
     stopped = await cancel_suite_run(backend, suite_run_id)
     if not stopped:
         raise RunFinished(
             "Every run of this suite run is over.",
-            hint=f"`{written('get_aggregate', suite_run_id=suite_run_id)}` shows what they came to.",
+            hint=f"`{written('get_aggregate', suite_run_id=suite_run_id)}` shows their outcome.",
         )
     return stopped
