@@ -298,5 +298,5 @@ class TestBudgets:
             async with opened(one_url, model, prices={}, day_budget=1) as backend:
                 run = await final(backend, (await one_run(backend)).id)
         assert (run.status, run.end_detail) == ("failed", "not_configured")
-        assert "nobody knows what openai:p costs" in str(run.error)
+        assert "the price of openai:p is unknown" in str(run.error)
         assert model.asked == []

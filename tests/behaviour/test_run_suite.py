@@ -119,7 +119,7 @@ def test_too_few_runs_that_pass_fail_the_build_and_say_why() -> None:
         "  |     [2] Our whitening is painless, and we guarantee teeth that are six shades brighter." in lines
     )
     assert f"Suite {SUITE}: failed" in lines
-    assert "6 of 8 runs passed: 75.0% (95% interval 41% to 93%). At least 100% were wanted." in lines
+    assert "6 of 8 runs passed: 75.0% (95% interval 41% to 93%). At least 100% was required." in lines
 
 
 def test_a_lower_threshold_lets_the_same_suite_pass() -> None:
@@ -326,7 +326,7 @@ def test_a_fault_of_ours_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (["--junit", "evals"], "evals is a folder"),
         (["--junit", "out.xml", "--json", "sub/../out.xml"], "Two reports have the same FILE"),
-        (["--junit", "evals/clinic.yaml/x"], "The folder evals/clinic.yaml cannot be made"),
+        (["--junit", "evals/clinic.yaml/x"], "The folder evals/clinic.yaml cannot be created"),
     ],
 )
 def test_a_place_for_a_report_is_looked_at_before_anything_is_run(arguments: list[str], says: str) -> None:

@@ -126,9 +126,9 @@ class TestNouns:
         longer = {"name": f"{name}x"}
         for draft in (AGENT | longer, PERSONA | longer):
             kind = "agent" if "system_prompt" in draft else "persona"
-            with pytest.raises(InvalidInput, match="name: must have 400 characters at most"):
+            with pytest.raises(InvalidInput, match="name: must have at most 400 characters"):
                 await backend.create(kind, draft)
-        with pytest.raises(InvalidInput, match="name: must have 400 characters at most"):
+        with pytest.raises(InvalidInput, match="name: must have at most 400 characters"):
             await backend.update("suite", suite.id, longer)
 
     async def test_the_name_of_a_model_has_an_end(self, backend: Backend) -> None:
@@ -139,7 +139,7 @@ class TestNouns:
             backend.update("agent", case.agent_id, too_long),
             backend.start_run(case.id, agent_overrides=too_long),
         ):
-            with pytest.raises(InvalidInput, match="model: must be one line of 500 characters at most"):
+            with pytest.raises(InvalidInput, match="model: must be one line of at most 500 characters"):
                 await refused
 
     async def test_personas_are_listed_by_name_and_the_rest_newest_first(self, backend: Backend) -> None:
@@ -330,7 +330,7 @@ class TestRefusals:
         self, backend: Backend
     ) -> None:
         id = str(uuid4())
-        with pytest.raises(InvalidInput, match="suite_id filters cases only") as refused:
+        with pytest.raises(InvalidInput, match="suite_id only filters cases") as refused:
             await backend.list("agent", suite_id=id)
         assert refused.value.hint == f'list(kind="case", suite_id="{id}")'
 

@@ -604,7 +604,7 @@ async def test_a_secret_that_no_header_can_hold_is_told_without_its_value(
 
 @BOTH
 async def test_an_address_that_cannot_be_asked_is_told_before_anything_is_sent(reach: Any) -> None:
-    with pytest.raises(NotConfigured, match="no address"):
+    with pytest.raises(NotConfigured, match="not an address"):
         async with call(reach(FarAgent((), 1)).model_copy(update={"url": "http://1.2.3.999/"})):
             pass
 

@@ -270,8 +270,8 @@ class TestFailures:
     @pytest.mark.parametrize(
         ("code", "said"),
         [
-            (sqlite3.SQLITE_IOERR_SHMMAP, "memory that all of them map"),
-            (sqlite3.SQLITE_IOERR_SHMOPEN, "memory that all of them map"),
+            (sqlite3.SQLITE_IOERR_SHMMAP, "without shared memory maps or locks"),
+            (sqlite3.SQLITE_IOERR_SHMOPEN, "without shared memory maps or locks"),
             (sqlite3.SQLITE_IOERR_SHMSIZE, "disk is full or failing"),
             (sqlite3.SQLITE_IOERR_WRITE, "disk is full or failing"),
             (sqlite3.SQLITE_PROTOCOL, "could not be locked"),

@@ -378,7 +378,7 @@ async def test_a_tool_that_the_agent_does_not_have_is_an_error_and_no_call() -> 
     call = Call(clinic(), pick("book"), "Sorry.", tools=[])
     await call.open()
     await call.say("Book.")
-    assert call.route[-1] == ("sorry", "tool error: The agent has no tool 'book' that is active.")
+    assert call.route[-1] == ("sorry", "tool error: The agent has no active tool 'book'.")
     assert [event["called"] for event in call.events if event["type"] == "flow_tool_result"] == [False]
     assert not any(said.tool_calls for said in call.said)
 

@@ -76,7 +76,7 @@ async def test_an_answer_that_is_no_verdict_is_asked_for_once_more() -> None:
 
 async def test_two_answers_that_are_no_verdict_are_an_error_and_not_a_verdict() -> None:
     _, judge = await ask("no", '{"passed": "perhaps"}')
-    with pytest.raises(ModelError, match="no verdict"):
+    with pytest.raises(ModelError, match="no usable verdict"):
         await judge.check(RUBRIC, TURNS)
 
 

@@ -244,7 +244,7 @@ def test_a_pattern_that_does_not_compile_is_refused_with_the_spot_and_the_remedy
 
 def test_a_pattern_that_is_too_long_is_refused() -> None:
     compile_pattern("a" * MAX_LENGTH)
-    with pytest.raises(InvalidPattern, match="2,001 characters, and 2,000 are the most"):
+    with pytest.raises(InvalidPattern, match="2,001 characters, but at most 2,000 are allowed"):
         compile_pattern("a" * (MAX_LENGTH + 1))
 
 
