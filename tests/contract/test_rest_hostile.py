@@ -120,7 +120,7 @@ def _quoted(text: str) -> str:
         (b'{"name": {"\\ud800": 1}}', "surrogate"),
         (b'{"name": "a" "b"}', "line 1, column 14"),
         (b"null", "must be a JSON object"),
-        (b"", "there is none"),
+        (b"", "it is missing"),
     ],
 )
 async def test_what_is_wrong_with_a_body_is_said(api: Caller, body: bytes, says: str) -> None:
