@@ -66,7 +66,7 @@ def test_a_command_that_is_gone_is_found(home: Path) -> None:
     cursor(home, {"command": str(home / "old" / "mcp-agent-eval")})
     finding = only()
     assert finding.level == "fail"
-    assert "not there" in finding.message
+    assert "does not exist" in finding.message
     assert (finding.fix or "").startswith("Write the full path: ")
 
 
